@@ -1,0 +1,32 @@
+"""One family of errors; every message says what happened, where, and what to do about it."""
+
+
+class LLMEvalError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class ConfigurationError(LLMEvalError):
+    """The user's options, models.toml or suite cannot be used as written.
+
+    hooks.py turns it into `pytest.UsageError`, so that it ends the session before anything runs.
+    """
+
+
+class MissingExtraError(LLMEvalError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+
+class ModelUnavailableError(LLMEvalError):
+    """This machine cannot run the model (no device, no memory, no access): its items are skipped."""
+
+
+class ProblemSetUnavailableError(LLMEvalError):
+    """A problem set's data cannot be had here; the message says which command would fetch it."""
+
+
+class EngineFault(LLMEvalError):
+    """An engine did not load, or died: a fault of the infrastructure, never a wrong answer."""
+
+
+class SandboxFault(LLMEvalError):
+    """The sandbox cannot give a verdict, or no allowed isolation level works on this machine."""

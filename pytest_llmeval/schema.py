@@ -1,0 +1,224 @@
+"""The values that cross stages: frozen, compared by value, free of behaviour beyond simple questions.
+
+Times are seconds, sizes are bytes, token counts are integers. `None` means "not measured".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1
+
+
+class Outcome(StrEnum):
+    """How a Program fared against its Problem's tests."""
+
+    PASSED = "passed"
+    WRONG_ANSWER = "wrong_answer"
+    EXCEPTION = "exception"
+    SYNTAX_ERROR = "syntax_error"
+    NO_CODE = "no_code"
+    TRUNCATED = "truncated"
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+    OUTPUT_LIMIT = "output_limit"
+    KILLED = "killed"
+    FORGED = "forged"
+    SANDBOX_ERROR = "sandbox_error"
+
+    @property
+    def is_fault(self) -> bool:
+        """True where the outcome says nothing about the model's answer."""
+        return self is Outcome.SANDBOX_ERROR
+
+
+class Channel(StrEnum):
+    """Where tests run relative to the candidate: `split` in another process, `inline` in the same one."""
+
+    SPLIT = "split"
+    INLINE = "inline"
+
+
+class PromptStyle(StrEnum):
+    """`completion` sends the problem's text as it is; `chat` renders the model's chat template."""
+
+    COMPLETION = "completion"
+    CHAT = "chat"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn. `temperature == 0` is greedy; `top_k == 0` considers every token."""
+
+    n: int = 1
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    max_tokens: int = 1024
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a machine must offer before a model is worth loading."""
+
+    device: Literal["gpu", "any"] = "gpu"
+    device_memory_gib: float = 0.0
+    hub: bool = True
+    gated: bool = False
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One entry of models.toml, resolved: where the weights are and how they are asked.
+
+    `engine` holds the engine's own arguments verbatim, `kind` names the engine in the registry of engines.
+    """
+
+    name: str
+    model: str
+    kind: str = "vllm"
+    revision: str | None = None
+    categories: tuple[str, ...] = ()
+    prompt_style: PromptStyle = PromptStyle.CHAT
+    system_prompt: str | None = None
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    sampling: Sampling = Sampling()
+    engine: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    needs: Needs = Needs()
+    token_env: str = "HF_TOKEN"
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One task of a problem set.
+
+    `test` is source that defines `check(candidate)`; `prompt` is trusted source that ends inside the
+    function `entry_point`. `channel` and `mutates_arguments` are fixed by the problem set beforehand: no
+    answer can change how it is judged.
+    """
+
+    problem_set: str
+    task_id: str
+    prompt: str
+    entry_point: str
+    test: str
+    canonical_solution: str
+    channel: Channel = Channel.SPLIT
+    mutates_arguments: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is asked for a Problem: the user's text and, for chat models, the words around it."""
+
+    style: PromptStyle
+    text: str
+    system: str | None = None
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One Prompt with its sampling and the index of the sample it asks for; n samples are n Requests."""
+
+    request_id: str
+    prompt: Prompt
+    sampling: Sampling
+    sample_index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Engine-side seconds of one request, measured with `concurrency` requests submitted together."""
+
+    concurrency: int
+    queue_s: float | None = None
+    ttft_s: float | None = None
+    decode_s: float | None = None
+    e2e_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One generated text. `finish_reason` is "stop", "length" or what the engine calls it."""
+
+    text: str
+    finish_reason: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    cut_tokens: int = 0
+    timing: Timing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Executable source made from a Completion, the rule that made it and the repairs it needed."""
+
+    source: str
+    rule: str
+    repairs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the sandbox saw. `detail` is one line for people; `output` is captured, capped text."""
+
+    outcome: Outcome
+    detail: str = ""
+    output: str = ""
+    wall_s: float | None = None
+    channel: Channel | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.outcome is Outcome.PASSED
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One Completion with the Program made from it (None: no code was found) and its Verdict."""
+
+    index: int
+    completion: Completion
+    program: Program | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Record:
+    """One model × problem with its n Samples: everything downstream is computed from Records alone."""
+
+    model: str
+    problem_set: str
+    task_id: str
+    prompt: Prompt
+    samples: tuple[Sample, ...]
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def n(self) -> int:
+        return len(self.samples)
+
+    @property
+    def correct(self) -> int:
+        """How many samples passed."""
+        return sum(sample.verdict.passed for sample in self.samples)
+
+    @property
+    def passed(self) -> bool:
+        """True where at least one sample passed."""
+        return self.correct > 0
+
+    @property
+    def is_fault(self) -> bool:
+        """True where no sample could be judged."""
+        return bool(self.samples) and all(s.verdict.outcome.is_fault for s in self.samples)
