@@ -1,0 +1,34 @@
+"""What one sample may use, and how the wall limit is fitted to the machine it runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one sample. Times are seconds, sizes are bytes.
+
+    `processes` counts children that a sample may start (0: none; only level A can grant more).
+    `output_bytes` ends a sample that prints more; `output_kept_bytes` of it are kept for people to read.
+    """
+
+    wall_s: float = 3.0
+    cpu_s: int = 8
+    memory_bytes: int = 1024 * MIB
+    processes: int = 0
+    threads: int = 64
+    file_bytes: int = 8 * MIB
+    tmp_bytes: int = 64 * MIB
+    open_files: int = 64
+    output_bytes: int = 32 * MIB
+    output_kept_bytes: int = 64 << 10
+
+
+def calibrated(limits: Limits, canonical_wall_s: Sequence[float], factor: float) -> Limits:
+    """Limits whose wall time leaves the slowest canonical solution `factor` times its time; never less than given."""
+    slowest_s = max(canonical_wall_s, default=0.0)
+    return replace(limits, wall_s=max(limits.wall_s, round(slowest_s * factor, 1)))
