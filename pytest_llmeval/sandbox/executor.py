@@ -80,7 +80,9 @@ class Executor:
             self.submit(Program(p.prompt + p.canonical_solution, "canonical"), p).result() for p in problems
         ]
         self._limits = calibrated(
-            self._limits, [v.wall_s for v in verdicts if v.passed and v.wall_s is not None], CALIBRATION_FACTOR
+            self._limits,
+            [v.wall_s for v in verdicts if v.passed and v.wall_s is not None],
+            CALIBRATION_FACTOR,
         )
         return self._limits
 

@@ -65,7 +65,9 @@ class Zygote:
             self.receive(START_TIMEOUT_S)
         except OSError as error:
             self.close()
-            raise SandboxFault(f"the interpreter {python} does not start in the sandbox: {error!r}") from error
+            raise SandboxFault(
+                f"the interpreter {python} does not start in the sandbox: {error!r}"
+            ) from error
 
     def send(self, message: dict[str, Any]) -> None:
         data = json.dumps(message).encode("ascii")

@@ -12,7 +12,9 @@ from typing import Any
 
 from . import wire
 
-PRELOAD = "math re itertools collections functools heapq bisect random string copy typing hashlib datetime".split()
+PRELOAD = (
+    "math re itertools collections functools heapq bisect random string copy typing hashlib datetime".split()
+)
 
 
 def main(control: int, config: dict[str, Any]) -> None:
@@ -88,7 +90,9 @@ def judge(control: int, sample: dict[str, Any]) -> dict[str, Any]:
         "id": sample["id"],
         "status": status,
         "code": os.waitstatus_to_exitcode(code),
-        "verdict": verdict.decode("ascii", "replace").removeprefix(nonce) if verdict.startswith(nonce.encode()) else "",
+        "verdict": verdict.decode("ascii", "replace").removeprefix(nonce)
+        if verdict.startswith(nonce.encode())
+        else "",
         "output": output.decode("utf-8", "replace"),
         "wall_s": time.monotonic() - started,
         "cpu_s": usage.ru_utime + usage.ru_stime,

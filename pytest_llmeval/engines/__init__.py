@@ -1,0 +1,60 @@
+"""Engines: loaded models that answer Requests. `Engine` is what an engine must be; each kind is a module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytest_llmeval import extensions
+from pytest_llmeval.schema import Completion, ModelSpec, Request
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class EngineContext:
+    """What an engine gets besides its ModelSpec: where its log goes and how long loading may take."""
+
+    log_path: Path
+    load_timeout_s: float
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What was really loaded. `import_s` and `load_s` are seconds; `facts` is what the engine tells of itself."""
+
+    import_s: float | None = None
+    load_s: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """A model that answers. Constructing one may start preparations (a process, imports) but never loads."""
+
+    def load(self, progress: Progress) -> EngineInfo:
+        """Load the model and return when it can answer; `progress` gets one short line now and then.
+
+        Raises:
+            EngineFault: it did not load; the message explains why, once and in full.
+        """
+
+    def submit(self, request: Request) -> Future[Completion]:
+        """Queue one request; never blocks. The future raises EngineFault where no answer will come."""
+
+    def close(self) -> None:
+        """Give back device memory, processes and files; pending futures fail. May be called twice."""
+
+
+def create_engine(spec: ModelSpec, context: EngineContext) -> Engine:
+    """Construct the engine that `spec.kind` names.
+
+    Raises:
+        ConfigurationError: no engine has that name.
+        MissingExtraError: its packages are not installed.
+    """
+    known = extensions.names(extensions.ENGINES, extensions.ENGINES_GROUP)
+    engine: Engine = extensions.load(spec.kind, known, "engine")(spec, context)
+    return engine

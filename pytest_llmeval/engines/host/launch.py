@@ -1,0 +1,179 @@
+"""pytest's side of an engine host: start the child, load, submit, and leave nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+
+from pytest_llmeval.engines import EngineContext, EngineInfo, Progress
+from pytest_llmeval.engines.host import protocol
+from pytest_llmeval.errors import EngineFault
+from pytest_llmeval.schema import Completion, ModelSpec, Request
+
+WORKER = "pytest_llmeval.engines.host.worker"
+LOG_LINES_SHOWN = 12
+POLL_S = 0.25
+
+
+class HostedEngine:
+    """An engine in a host process, which starts importing when this object is made.
+
+    `close()` kills the host's whole process group and waits until the host is reaped.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, context: EngineContext, *, driver: str, environment: Mapping[str, str]
+    ) -> None:
+        self.spec = spec
+        self._timeout_s = context.load_timeout_s
+        self._start = partial(Host, driver, environment, context.log_path)
+        self._host = self._start()
+
+    def load(self, progress: Progress) -> EngineInfo:
+        if self._host.dead.is_set():  # it died before it was asked anything: not this model's fault
+            self._host.close()
+            self._host = self._start()
+        started = time.monotonic()
+        self._host.send(protocol.Load(self.spec))
+        while not self._host.settled.wait(POLL_S):
+            seconds = time.monotonic() - started
+            progress(f"{self._host.stage} {seconds:.0f} s")
+            if seconds > self._timeout_s:
+                self._host.kill(f"not ready after {seconds:.0f} s; --llmeval-load-timeout sets the limit")
+                self._host.settled.wait()
+        if self._host.ready is None:
+            raise EngineFault(self._host.explain())
+        return EngineInfo(self._host.ready.import_s, self._host.ready.load_s, self._host.ready.facts)
+
+    def submit(self, request: Request) -> Future[Completion]:
+        return self._host.submit(request)
+
+    def close(self) -> None:
+        self._host.close()
+
+    @property
+    def pid(self) -> int:
+        """The host's process id, which is also the id of its process group."""
+        return self._host.process.pid
+
+
+class Host:
+    """One host process and the thread that listens to it.
+
+    `settled` is set once loading has ended, well or badly; `dead` once the process is gone.
+    """
+
+    def __init__(self, driver: str, environment: Mapping[str, str], log_path: Path) -> None:
+        self.stage = "importing"
+        self.ready: protocol.Ready | None = None
+        self.settled = threading.Event()
+        self.dead = threading.Event()
+        self._cause = ""
+        self._log_path = log_path
+        self._pending: dict[str, Future[Completion]] = {}
+        self._lock = threading.Lock()  # guards _pending and the order of messages
+        self._socket, childs_end = socket.socketpair()
+        with log_path.open("ab") as log, childs_end:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", WORKER, str(childs_end.fileno()), driver],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[childs_end.fileno()],
+                start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            )
+        self._listener = threading.Thread(target=self._listen, name=f"host-{self.process.pid}", daemon=True)
+        self._listener.start()
+
+    def send(self, message: protocol.ToHost) -> None:
+        with self._lock, contextlib.suppress(OSError):  # the listener reports the death
+            self._socket.sendall(protocol.encode(message))
+
+    def submit(self, request: Request) -> Future[Completion]:
+        future: Future[Completion] = Future()
+        with self._lock:
+            alive = not self.dead.is_set()
+            if alive:
+                self._pending[request.request_id] = future
+        if alive:
+            self.send(protocol.Submit(request))
+        else:
+            future.set_exception(EngineFault(self.explain()))
+        return future
+
+    def explain(self) -> str:
+        """The cause of death, and the end of the log, where the engine says why in its own words."""
+        tail = last_lines(self._log_path, LOG_LINES_SHOWN)
+        return f"{self._cause}\nlog: {self._log_path}, which ends:\n{tail}"
+
+    def kill(self, cause: str) -> None:
+        """End the whole group; the listener then settles everything that is pending with `cause`."""
+        self._cause = self._cause or cause
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        self.kill("the engine was closed")
+        self._listener.join()
+        self._socket.close()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError, ValueError), self._socket.makefile("rb") as lines:
+            for line in lines:
+                self._receive(protocol.decode(line))
+        # Its socket has ended, or it sent nonsense: either way nothing more can be had from it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self._bury(self.process.wait())
+
+    def _receive(self, message: protocol.FromHost) -> None:
+        match message:
+            case protocol.Imported():
+                self.stage = "loading"
+            case protocol.Ready():
+                self.ready = message
+                self.settled.set()
+            case protocol.Failed(error=error):
+                self._cause = self._cause or error
+            case protocol.Done(request_id=request_id, completion=completion):
+                if future := self._take(request_id):
+                    future.set_result(completion)
+            case protocol.RequestFailed(request_id=request_id, error=error):
+                if future := self._take(request_id):
+                    future.set_exception(EngineFault(error))
+
+    def _take(self, request_id: str) -> Future[Completion] | None:
+        with self._lock:
+            return self._pending.pop(request_id, None)
+
+    def _bury(self, status: int) -> None:
+        self._cause = self._cause or f"the engine host died ({describe_exit(status)})"
+        with self._lock:
+            self.dead.set()
+            lost = list(self._pending.values())
+            self._pending.clear()
+        for future in lost:
+            future.set_exception(EngineFault(self.explain()))
+        self.settled.set()
+
+
+def describe_exit(status: int) -> str:
+    """`signal SIGKILL` or `exit status 3`, from a Popen return code."""
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+
+
+def last_lines(path: Path, count: int) -> str:
+    """The last `count` lines of a text file; undecodable bytes are replaced."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(lines[-count:])

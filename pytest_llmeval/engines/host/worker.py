@@ -1,0 +1,106 @@
+"""The program of an engine host: `python -m pytest_llmeval.engines.host.worker FD DRIVER`.
+
+FD is the socket to pytest; when it ends, this process kills its own group, so nothing outlives pytest. There is
+no PDEATHSIG: it would stop this process before it could kill vLLM's children.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Protocol
+
+from pytest_llmeval.engines.host import protocol
+from pytest_llmeval.schema import ModelSpec, Request
+
+
+class Outbox(Protocol):
+    """Where a driver puts what it has to tell pytest; may be called from any thread."""
+
+    def send(self, message: protocol.FromHost) -> None: ...
+
+
+class Driver(Protocol):
+    """Drives one engine inside the host. Importing its module pays the heavy imports."""
+
+    def load(self, spec: ModelSpec) -> Mapping[str, Any]:
+        """Load the model; return facts about what was really loaded."""
+
+    def serve(self, inbox: queue.SimpleQueue[Request], outbox: Outbox) -> None:
+        """Answer requests for ever; an exception ends the host."""
+
+
+class Wire:
+    """The socket to pytest: a thread reads it, `send` may be called from any thread."""
+
+    def __init__(self, fd: int) -> None:
+        self.socket = socket.socket(fileno=fd)
+        self.to_load: queue.SimpleQueue[ModelSpec] = queue.SimpleQueue()
+        self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self._sending = threading.Lock()
+        threading.Thread(target=self._read, name="wire", daemon=True).start()
+
+    def send(self, message: protocol.FromHost) -> None:
+        line = protocol.encode(message)
+        with self._sending:
+            self.socket.sendall(line)
+
+    def _read(self) -> None:
+        try:
+            with self.socket.makefile("rb") as lines:
+                for line in lines:
+                    message = protocol.decode(line)
+                    if isinstance(message, protocol.Load):
+                        self.to_load.put(message.spec)
+                    else:
+                        self.requests.put(message.request)
+        finally:
+            end_group()
+
+
+def end_group() -> None:
+    """Kill this process and everything it started."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.killpg(0, signal.SIGKILL)
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for pytest, which then closes the socket
+    wire = Wire(int(sys.argv[1]))
+    try:
+        _run(wire, sys.argv[2])
+    except BaseException as error:
+        traceback.print_exc()
+        wire.send(protocol.Failed(one_line(error)))
+    end_group()
+
+
+def _run(wire: Wire, driver_name: str) -> None:
+    started = time.monotonic()
+    module, _, attribute = driver_name.partition(":")
+    driver: Driver = getattr(import_module(module), attribute)()
+    import_s = time.monotonic() - started
+    wire.send(protocol.Imported(import_s))
+    spec = wire.to_load.get()
+    loading = time.monotonic()
+    facts = driver.load(spec)
+    wire.send(protocol.Ready(import_s, time.monotonic() - loading, dict(facts)))
+    driver.serve(wire.requests, wire)
+
+
+def one_line(error: BaseException) -> str:
+    """The error in its own words: `TypeError: unexpected keyword …`, white space folded."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""pytest hooks and fixtures, a few lines each; registered only in runs that use us."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from pytest_llmeval import collection, options, outcomes
+from pytest_llmeval.benchmarking import QuietTable
+from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.judged import JudgedRecord
+from pytest_llmeval.pipeline import Batch
+from pytest_llmeval.report import terminal
+from pytest_llmeval.report.html import HtmlHooks, choose_html_path, withdraw_html
+from pytest_llmeval.run import Run
+from pytest_llmeval.schema import Problem
+
+RUN = pytest.StashKey[Run]()
+DESELECTED = pytest.StashKey[set[str]]()
+MODELS = pytest.StashKey[list[str]]()
+
+
+# ------------------------------------------------------------------------------------------- session life
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    try:
+        run = Run.from_options(options.read(config))
+        config.stash[DESELECTED] = collection.take_deselected_models(config, run)
+        config.stash[MODELS] = collection.chosen_models(run, config.stash[DESELECTED])
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from error
+    run.notify = terminal.LiveLine(config)
+    config.stash[RUN] = run
+    collection.register_markers(config, run)
+    choose_html_path(config, run)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    config = session.config
+    run = config.stash[RUN]
+    register = config.pluginmanager.register
+    register(collection.CollectionHooks(run, config.stash[DESELECTED]), "llmeval_collection")
+    if config.pluginmanager.hasplugin("html"):
+        register(HtmlHooks(run), "llmeval_html")
+    if config.pluginmanager.hasplugin("benchmark"):
+        register(QuietTable(), "llmeval_benchmark")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    try:
+        collection.parametrize(metafunc, metafunc.config.stash[RUN], metafunc.config.stash[MODELS])
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    return terminal.plan_lines(config.stash[RUN])
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-html and others read what the run left
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    session.config.stash[RUN].close()
+    withdraw_html(session.config, session.config.stash[RUN])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminal.write_summary(terminalreporter, config.stash[RUN])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[RUN].close()
+
+
+# ------------------------------------------------------------------------------------------------- items
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if (model := collection.model_of(item)) is not None:
+        outcomes.refuse_what_cannot_run(item.config.stash[RUN], model, item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    outcomes.describe(report, item, call, item.config.stash[RUN].options.wrong)
+    return report
+
+
+# ---------------------------------------------------------------------------------------------- fixtures
+
+
+@pytest.fixture(scope="session")
+def engine(request: pytest.FixtureRequest) -> Iterator[Batch]:
+    """The model of this item, loaded once for all suites, with everything planned for it already submitted."""
+    run, model = request.config.stash[RUN], request.param
+    yield outcomes.open_or_fail(run, model)
+    run.close_model(model)
+
+
+@pytest.fixture
+def problem(request: pytest.FixtureRequest) -> Problem:
+    """The problem of this item."""
+    found = collection.problem_of(request.node, request.config.stash[RUN])
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest, engine: Batch, problem: Problem) -> JudgedRecord:
+    """What the model answered to the problem and how it was judged; waits for it, so a fault is an ERROR."""
+    return outcomes.wait_or_fail(request.config.stash[RUN], engine, problem, request.node)

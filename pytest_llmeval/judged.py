@@ -1,0 +1,72 @@
+"""What a suite's test function holds as `record`: the item's Record with the questions a test asks of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_llmeval.benchmarking import VirtualClock
+from pytest_llmeval.schema import Record, Sample, Timing
+
+
+class JudgedRecord:
+    """A finished Record; `assert record.passed, record.explain()` is a whole test."""
+
+    def __init__(self, record: Record, clock: VirtualClock) -> None:
+        self.record = record
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        """Short: pytest prints it under every failed assertion."""
+        return f"<Record {self.record.model} {self.record.task_id}: {self.record.correct}/{self.record.n} passed>"
+
+    @property
+    def passed(self) -> bool:
+        """True where at least one sample passed."""
+        return self.record.passed
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        return self.record.samples
+
+    def explain(self) -> str:
+        """Why it did not pass: the first failed sample's outcome and detail, and how many share that fate."""
+        failed = [sample for sample in self.record.samples if not sample.verdict.passed]
+        if not failed:
+            return "passed"
+        verdict = failed[0].verdict
+        line = f"{verdict.outcome}: {verdict.detail}" if verdict.detail else str(verdict.outcome)
+        return (
+            line if self.record.n == 1 else f"{len(failed)} of {self.record.n} samples failed; first: {line}"
+        )
+
+    def report_timing(self, benchmark: Any) -> None:
+        """Hand the engine's response times to pytest-benchmark: one round per sample, nothing runs again."""
+        timings = [t for s in self.record.samples if (t := s.completion.timing) is not None]
+        rounds = self._clock.load(t.e2e_s for t in timings if t.e2e_s is not None)
+        if not rounds or benchmark.disabled:
+            # Used, so that pytest-benchmark does not warn of a fixture that was not.
+            benchmark.pedantic(lambda: None, rounds=1) if benchmark.disabled else _mark_used(benchmark)
+            return
+        benchmark.extra_info.update(_extra_info(self.record, timings))
+        benchmark.pedantic(self._clock.replay, rounds=rounds)
+
+
+def _mark_used(benchmark: Any) -> None:
+    """An engine that gives no timings leaves nothing to report; say so in the file instead of warning."""
+    benchmark.extra_info["timing"] = "not measured"
+    benchmark.has_error = True
+    benchmark.disabled = True
+    benchmark(lambda: None)
+
+
+def _extra_info(record: Record, timings: list[Timing]) -> dict[str, Any]:
+    completions = [sample.completion for sample in record.samples]
+    return {
+        "model": record.model,
+        "task_id": record.task_id,
+        "outcomes": [str(sample.verdict.outcome) for sample in record.samples],
+        "completion_tokens": [c.completion_tokens for c in completions],
+        "prompt_tokens": completions[0].prompt_tokens,
+        "ttft_s": [t.ttft_s for t in timings],
+        "concurrency": max(t.concurrency for t in timings),
+    }

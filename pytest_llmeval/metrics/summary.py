@@ -1,0 +1,92 @@
+"""One model's Records → the figures of its line in the leaderboard."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from pytest_llmeval.metrics.intervals import wilson
+from pytest_llmeval.schema import Outcome, Record, Sample, Timing
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """Figures of one model. Seconds and tokens per second; None means not measured.
+
+    `pass_at_1` is the mean over judged problems of the share of samples that passed (faults are left out, and
+    counted in `faults`). `output_tok_s` and `response_s` are means over requests that shared the engine with
+    `concurrency` - 1 others: queueing is part of them. `batch_tok_s` is all output tokens over the time from
+    the first submission to the last completion.
+    """
+
+    judged: int = 0
+    solved: int = 0
+    faults: int = 0
+    pass_at_1: float | None = None
+    pass_at_1_interval: tuple[float, float] | None = None
+    outcomes: dict[str, int] = field(default_factory=dict)
+    response_s: float | None = None
+    ttft_s: float | None = None
+    output_tok_s: float | None = None
+    batch_tok_s: float | None = None
+    concurrency: int | None = None
+    output_tokens: int | None = None
+
+
+def summarise(records: Iterable[Record], batch_s: float | None = None) -> ModelSummary:
+    """Compute one model's figures; `batch_s` is the wall time of its batch."""
+    every = list(records)
+    judged = [record for record in every if not record.is_fault]
+    samples = [sample for record in every for sample in record.samples]
+    timings = [t for sample in samples if (t := sample.completion.timing) is not None]
+    tokens = _total_tokens(samples)
+    rates = [_share_passed(record) for record in judged]
+    return ModelSummary(
+        judged=len(judged),
+        solved=sum(record.passed for record in judged),
+        faults=len(every) - len(judged),
+        pass_at_1=fmean(rates) if rates else None,
+        pass_at_1_interval=wilson(sum(r.passed for r in judged), len(judged)) if _single(judged) else None,
+        outcomes=dict(Counter(sample.verdict.outcome.value for sample in samples)),
+        response_s=_mean(timings, lambda t: t.e2e_s),
+        ttft_s=_mean(timings, lambda t: t.ttft_s),
+        output_tok_s=_output_speed(samples),
+        batch_tok_s=tokens / batch_s if tokens and batch_s else None,
+        concurrency=max((t.concurrency for t in timings), default=None),
+        output_tokens=tokens,
+    )
+
+
+def _share_passed(record: Record) -> float:
+    judged = [s for s in record.samples if s.verdict.outcome is not Outcome.SANDBOX_ERROR]
+    return sum(s.verdict.passed for s in judged) / len(judged)
+
+
+def _single(records: list[Record]) -> bool:
+    """Wilson's interval is for one sample a problem; with more, problems are the unit and it would be too wide."""
+    return all(record.n == 1 for record in records)
+
+
+def _mean(timings: list[Timing], figure: Callable[[Timing], float | None]) -> float | None:
+    values = [value for t in timings if (value := figure(t)) is not None]
+    return fmean(values) if values else None
+
+
+def _output_speed(samples: list[Sample]) -> float | None:
+    """Mean over requests of tokens per second after the first token; undefined below two tokens."""
+    speeds = [
+        (sample.completion.completion_tokens - 1) / timing.decode_s
+        for sample in samples
+        if (timing := sample.completion.timing) is not None
+        and timing.decode_s
+        and sample.completion.completion_tokens
+        and sample.completion.completion_tokens > 1
+    ]
+    return fmean(speeds) if speeds else None
+
+
+def _total_tokens(samples: list[Sample]) -> int | None:
+    counts = [c for s in samples if (c := s.completion.completion_tokens) is not None]
+    return sum(counts) if counts else None

@@ -1,0 +1,168 @@
+"""pytest's option bag and ini file become one frozen Options; bad input fails here and nowhere later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from pytest_llmeval.errors import ConfigurationError
+
+DEFAULT_REPORTS = "reports"
+
+WrongAnswers = Literal["fail", "xfail"]
+Scoring = Literal["auto", "overlap", "after"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for, checked."""
+
+    registry: Path
+    reports: Path
+    models: tuple[str, ...] = ()
+    exclude_models: tuple[str, ...] = ()
+    limit: int | None = None
+    sample: int | None = None
+    seed: int = 0
+    wrong: WrongAnswers = "fail"
+    strict: bool = False
+    scoring: Scoring = "auto"
+    sandbox: str = "auto"
+    load_timeout_s: float = 1800.0
+
+
+# Every option of ours: flag → what argparse is told. Data, so that "was any of them given?" is a comparison.
+DECLARED: dict[str, dict[str, Any]] = {
+    "registry": {"metavar": "PATH", "help": "the models.toml to read (ini: llmeval_registry)"},
+    "reports": {"metavar": "DIR", "help": f"where runs are written (default: {DEFAULT_REPORTS}/)"},
+    "models": {
+        "action": "append",
+        "default": [],
+        "metavar": "GLOB",
+        "help": "only models whose name matches; may be repeated, or several separated by commas",
+    },
+    "exclude-models": {
+        "action": "append",
+        "default": [],
+        "metavar": "GLOB",
+        "help": "leave out models whose name matches (--deselect NAME does the same for one model)",
+    },
+    "limit": {"type": int, "metavar": "N", "help": "only the first N problems of each problem set"},
+    "sample": {"type": int, "metavar": "N", "help": "N problems of each problem set, drawn at random"},
+    "seed": {
+        "type": int,
+        "default": 0,
+        "metavar": "S",
+        "help": "seed of --llmeval-sample and of sampling (default: 0)",
+    },
+    "wrong": {
+        "choices": ["fail", "xfail"],
+        "default": "fail",
+        "help": "a wrong answer is a failed test (default) or an expected failure; faults are always errors",
+    },
+    "strict": {
+        "action": "store_true",
+        "default": False,
+        "help": "a model that cannot run on this machine is an error instead of a skip",
+    },
+    "scoring": {
+        "choices": ["auto", "overlap", "after"],
+        "default": "auto",
+        "help": "judge answers while others are generated (overlap), or when a model has finished (after); "
+        "auto: overlap on a GPU, after on a CPU engine, where both would share the cores",
+    },
+    "sandbox": {
+        "default": "auto",
+        "metavar": "LEVEL",
+        "help": "isolation of generated code: auto (the strongest that proves itself), A, B, B-, require-A, "
+        "or C, which is no sandbox",
+    },
+    "load-timeout": {
+        "type": float,
+        "default": 1800.0,
+        "metavar": "S",
+        "help": "seconds a model may take to load before it is a fault (default: 1800)",
+    },
+}
+
+
+def declare(parser: pytest.Parser) -> None:
+    """Declare every command line option and ini key; called in every pytest run, so it imports nothing."""
+    group = parser.getgroup("llmeval", "model evaluation (pytest-llmeval-bench)")
+    for name, told in DECLARED.items():
+        group.addoption(f"--llmeval-{name}", **told)
+    parser.addini("llmeval_registry", "the models.toml of this project; setting it switches the plugin on")
+    parser.addini("llmeval_reports", "where runs are written", default=DEFAULT_REPORTS)
+
+
+def is_active(config: pytest.Config) -> bool:
+    """True where this run uses us: the project names a registry, or an option of ours was given."""
+    if config.getini("llmeval_registry"):
+        return True
+    return any(_given(config, name) != told.get("default") for name, told in DECLARED.items())
+
+
+def _given(config: pytest.Config, name: str) -> Any:
+    return getattr(config.option, f"llmeval_{name.replace('-', '_')}")
+
+
+def read(config: pytest.Config) -> Options:
+    """Turn the option bag into Options.
+
+    Raises:
+        ConfigurationError: a value makes no sense, or two contradict each other.
+    """
+    option = config.option
+    limit, sample = option.llmeval_limit, option.llmeval_sample
+    for name, value in (("limit", limit), ("sample", sample)):
+        if value is not None and value < 1:
+            raise ConfigurationError(f"--llmeval-{name}={value}: must be at least 1")
+    if limit is not None and sample is not None:
+        raise ConfigurationError(
+            "--llmeval-limit and --llmeval-sample both choose problems: give one of them"
+        )
+    return Options(
+        registry=_registry_path(config),
+        reports=_path(config, option.llmeval_reports, "llmeval_reports"),
+        models=_globs(option.llmeval_models),
+        exclude_models=_globs(option.llmeval_exclude_models),
+        limit=limit,
+        sample=sample,
+        seed=option.llmeval_seed,
+        wrong=option.llmeval_wrong,
+        strict=option.llmeval_strict,
+        scoring=option.llmeval_scoring,
+        sandbox=option.llmeval_sandbox,
+        load_timeout_s=option.llmeval_load_timeout,
+    )
+
+
+def _registry_path(config: pytest.Config) -> Path:
+    """The registry named on the command line (relative to where pytest was called) or in the ini file.
+
+    Without either, the models that ship with this package.
+    """
+    if not config.option.llmeval_registry and not config.getini("llmeval_registry"):
+        return Path(__file__).parent / "models.toml"
+    path = _path(config, config.option.llmeval_registry, "llmeval_registry")
+    if not path.is_file():
+        raise ConfigurationError(
+            f"the model registry {path} does not exist: correct --llmeval-registry, or llmeval_registry in "
+            f"{config.inipath or 'the ini file'}"
+        )
+    return path
+
+
+def _path(config: pytest.Config, given: str | None, ini: str) -> Path:
+    if given:
+        return config.invocation_params.dir / given
+    base = config.inipath.parent if config.inipath else config.rootpath
+    return base / str(config.getini(ini))
+
+
+def _globs(values: list[Any]) -> tuple[str, ...]:
+    """`["a,b", "c"]` → `("a", "b", "c")`: options may be repeated or hold a comma-separated list."""
+    return tuple(part.strip() for value in values for part in str(value).split(",") if part.strip())

@@ -1,0 +1,97 @@
+"""What pytest is told: skips and errors for what cannot run, failures or expected failures for wrong answers."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import pytest
+
+from pytest_llmeval.collection import CLOCK, problem_of
+from pytest_llmeval.errors import LLMEvalError, ModelUnavailableError
+from pytest_llmeval.judged import JudgedRecord
+from pytest_llmeval.options import WrongAnswers
+from pytest_llmeval.pipeline import Batch
+from pytest_llmeval.run import Run
+from pytest_llmeval.schema import Problem
+from pytest_llmeval.store import RecordId
+
+JUDGED = pytest.StashKey[JudgedRecord]()
+
+
+def refuse_what_cannot_run(run: Run, model: str, item: pytest.Item) -> None:
+    """Skip items of a model this machine cannot run; after a fault was explained once, refer to it."""
+    state = run.state(model)
+    if state.unavailable:
+        reason = f"{model}: {state.unavailable}"
+        if run.options.strict:
+            pytest.fail(f"{reason} (--llmeval-strict)", pytrace=False)
+        pytest.skip(reason)
+    if state.fault and state.explained and not _already_answered(state.batch, item, run):
+        _fail_with_reference(model)
+
+
+def _already_answered(batch: Batch | None, item: pytest.Item, run: Run) -> bool:
+    """True where the item's answer arrived before the engine died: it is judged and reported as any other."""
+    problem = problem_of(item, run)
+    if batch is None or problem is None:
+        return False
+    future = batch.futures[RecordId(batch.spec.name, problem.problem_set, problem.task_id)]
+    return not (future.done() and future.exception())
+
+
+def _fail_with_reference(model: str) -> NoReturn:
+    pytest.fail(f"engine {model} is not available (explained at the first error of {model})", pytrace=False)
+
+
+def open_or_fail(run: Run, model: str) -> Batch:
+    """Load a model; a fault fails the set-up with its one full explanation."""
+    try:
+        return run.open(model)
+    except ModelUnavailableError as error:
+        pytest.skip(f"{model}: {error}")
+    except LLMEvalError as error:
+        run.state(model).explained = True
+        pytest.fail(f"engine {model} did not start: {error}", pytrace=False)
+
+
+def wait_or_fail(run: Run, batch: Batch, problem: Problem, item: pytest.Item) -> JudgedRecord:
+    """The item's Record; a fault that keeps it from coming fails the set-up."""
+    model = batch.spec.name
+    try:
+        record = run.wait(batch, RecordId(model, problem.problem_set, problem.task_id))
+    except LLMEvalError as error:
+        state = run.state(model)
+        if state.explained:
+            _fail_with_reference(model)
+        state.explained = True
+        pytest.fail(f"engine {model}: {error}", pytrace=False)
+    if record.is_fault:
+        verdict = record.samples[0].verdict
+        pytest.fail(f"the sandbox could not judge {problem.task_id}: {verdict.detail}", pytrace=False)
+    judged = JudgedRecord(record, item.stash[CLOCK])
+    item.stash[JUDGED] = judged
+    return judged
+
+
+def describe(
+    report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[None], wrong: WrongAnswers
+) -> None:
+    """Attach the Record's id, and let a wrong answer show the model's failure instead of our plumbing."""
+    judged = item.stash.get(JUDGED, None)
+    if judged is None:
+        return
+    record = judged.record
+    report.llmeval = list(RecordId(record.model, record.problem_set, record.task_id))  # type: ignore[attr-defined]
+    if call.when == "call" and report.failed and _is_wrong_answer(judged, call):
+        explanation = judged.explain()
+        report.longrepr = explanation
+        if wrong == "xfail":
+            report.outcome = "skipped"
+            report.wasxfail = explanation
+
+
+def _is_wrong_answer(judged: JudgedRecord, call: pytest.CallInfo[None]) -> bool:
+    """The test asserted that the Record passed; any other failure of the test body stays as it is."""
+    if judged.passed or call.excinfo is None or not call.excinfo.errisinstance(AssertionError):
+        return False
+    return judged.explain() in str(call.excinfo.value)

@@ -1,0 +1,39 @@
+"""Entry point: declares our options, refuses a clash, and wakes the rest only where a run uses it."""
+
+from importlib.metadata import PackageNotFoundError, distribution
+
+import pytest
+
+from pytest_llmeval import options
+
+OTHER_DISTRIBUTION = "pytest-llmeval"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    refuse_other_distribution()
+    options.declare(parser)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-html looks at its path
+def pytest_configure(config: pytest.Config) -> None:
+    if options.is_active(config):
+        from pytest_llmeval import hooks
+
+        config.pluginmanager.register(hooks, "llmeval_hooks")
+
+
+def refuse_other_distribution() -> None:
+    """Two distributions own the import package `pytest_llmeval`; files of both in one folder half-work.
+
+    Raises:
+        pytest.UsageError: the other one is installed beside ours.
+    """
+    try:
+        other = distribution(OTHER_DISTRIBUTION)
+    except PackageNotFoundError:
+        return
+    raise pytest.UsageError(
+        f"pytest-llmeval-bench cannot run beside {OTHER_DISTRIBUTION} {other.version}: both install the import "
+        f"package pytest_llmeval and overwrite each other's files. Uninstall both, then install the one you "
+        f"want: pip uninstall -y {OTHER_DISTRIBUTION} pytest-llmeval-bench"
+    )

@@ -1,0 +1,54 @@
+"""Problem sets: named benchmarks whose data is read on first use and never at import."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from pytest_llmeval import extensions
+from pytest_llmeval.schema import Problem
+
+
+@dataclass(frozen=True)
+class ProblemSet:
+    """A benchmark: its problems in their published order.
+
+    `takes_categories`: its items carry the categories of the models they run on, so that `-m coding`
+    selects it; the other sets are chosen by their own marker or by path.
+    """
+
+    name: str
+    problems: tuple[Problem, ...]
+    takes_categories: bool = False
+
+    @cached_property
+    def by_id(self) -> dict[str, Problem]:
+        return {problem.task_id: problem for problem in self.problems}
+
+
+def known_sets() -> dict[str, str]:
+    """Names of all problem sets, ours and those of installed packages, and where they live."""
+    return extensions.names(extensions.PROBLEM_SETS, extensions.PROBLEM_SETS_GROUP)
+
+
+def load_problem_set(name: str) -> ProblemSet:
+    """Read one problem set.
+
+    Raises:
+        ConfigurationError: no set has that name.
+        ProblemSetUnavailableError: its data cannot be had on this machine.
+    """
+    loaded: ProblemSet = extensions.load(name, known_sets(), "problem set")()
+    return loaded
+
+
+def select(
+    problems: Sequence[Problem], limit: int | None = None, sample: int | None = None, seed: int = 0
+) -> tuple[Problem, ...]:
+    """The first `limit` problems, or `sample` of them drawn without replacement, in published order."""
+    if sample is not None and sample < len(problems):
+        drawn = random.Random(seed).sample(range(len(problems)), sample)
+        return tuple(problems[index] for index in sorted(drawn))
+    return tuple(problems[:limit])

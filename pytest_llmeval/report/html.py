@@ -1,0 +1,120 @@
+"""pytest-html's page: self-contained, in the run's folder, leaderboard on top, everything about each item below.
+
+Whatever a model wrote is escaped: the page runs and fetches nothing of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from html import escape
+from typing import Any
+
+import pytest
+from pytest_html.basereport import BaseReport
+
+from pytest_llmeval.report import leaderboard
+from pytest_llmeval.report.text import safe
+from pytest_llmeval.run import ModelResult, Run
+from pytest_llmeval.schema import Record, Sample
+from pytest_llmeval.store import RecordId
+
+CSS = """<style>
+.llmeval table{border-collapse:collapse;margin:.5em 0}
+.llmeval td,.llmeval th{border:1px solid #bbb;padding:.25em .6em;text-align:right}
+.llmeval td:first-child,.llmeval th:first-child,.llmeval td:nth-child(2){text-align:left}
+.llmeval .reason{white-space:pre-wrap}
+.llmeval-item h4{margin:.6em 0 .2em}
+.llmeval-item pre{white-space:pre-wrap;border-left:3px solid #bbb;padding-left:.6em;margin:0}
+</style>"""
+
+
+OUR_PATH = pytest.StashKey[bool]()
+
+
+def choose_html_path(config: pytest.Config, run: Run) -> None:
+    """Let pytest-html write <run folder>/report.html, unless the user chose a path of their own."""
+    wanted = config.pluginmanager.hasplugin("html") and not hasattr(config, "workerinput")
+    if wanted and not config.option.htmlpath and not config.option.collectonly:
+        config.stash[OUR_PATH] = True
+        config.option.htmlpath = str(run.folder / "report.html")
+        config.option.self_contained_html = True
+
+
+def withdraw_html(config: pytest.Config, run: Run) -> None:
+    """Where no item of ours ran, no file appears: take back the page and the folder made for it."""
+    if run.used or not config.stash.get(OUR_PATH, False):
+        return
+    for plugin in config.pluginmanager.get_plugins():
+        if isinstance(plugin, BaseReport):
+            config.pluginmanager.unregister(plugin)
+    for folder in (run.folder, run.folder.parent):
+        with contextlib.suppress(OSError):  # not empty: other runs lie there
+            folder.rmdir()
+
+
+class HtmlHooks:
+    """Fills pytest-html's page."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def pytest_html_report_title(self, report: Any) -> None:
+        if self._run.plan:
+            report.title = "Model evaluation"
+
+    def pytest_html_results_summary(self, prefix: list[str]) -> None:
+        if self._run.used:
+            prefix.append(summary_html(list(self._run.results())))
+
+    def pytest_html_results_table_html(self, report: pytest.TestReport, data: list[str]) -> None:
+        name = getattr(report, "llmeval", None)
+        record = self._run.store.get(RecordId(*name)) if name else None
+        if record is not None:
+            data[:] = [record_html(record)]
+
+
+def summary_html(results: list[ModelResult]) -> str:
+    """The leaderboard and the reasons behind what is not complete."""
+    reasons = "".join(
+        f"<p><b>{_text(r.spec.name)}</b></p><pre class='reason'>{_text(r.reason)}</pre>"
+        for r in results
+        if r.reason
+    )
+    return (
+        f"{CSS}<div class='llmeval'><h2>Leaderboard</h2>"
+        f"{_table(leaderboard.HEADINGS, leaderboard.rows(results))}"
+        f"<p>{_text(leaderboard.conditions(results))}</p>{reasons}</div>"
+    )
+
+
+def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    head = "".join(f"<th>{_text(cell)}</th>" for cell in headings)
+    body = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def record_html(record: Record) -> str:
+    """Prompt, and per sample: outcome, answer, program and output."""
+    samples = "".join(_sample_html(sample) for sample in record.samples)
+    return f"<div class='llmeval-item'>{_block('Prompt', record.prompt.text)}{samples}</div>"
+
+
+def _sample_html(sample: Sample) -> str:
+    verdict, completion = sample.verdict, sample.completion
+    outcome = f"{verdict.outcome}: {verdict.detail}" if verdict.detail else str(verdict.outcome)
+    return (
+        _block(f"Outcome of sample {sample.index}", outcome)
+        + _block(
+            f"Answer ({completion.completion_tokens} tokens, {completion.finish_reason})", completion.text
+        )
+        + (_block(f"Program ({sample.program.rule})", sample.program.source) if sample.program else "")
+        + (_block("Output", verdict.output) if verdict.output else "")
+    )
+
+
+def _block(title: str, text: str) -> str:
+    return f"<h4>{_text(title)}</h4><pre>{_text(text)}</pre>"
+
+
+def _text(text: str) -> str:
+    return escape(safe(text))
