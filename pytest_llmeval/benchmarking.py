@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+EXTRA_INFO = "llmeval"  # our key in a benchmark's extra_info
+
 # Whoever asks pytest-benchmark for one of these wants to see its table.
 TABLE_OPTIONS = (
     "benchmark_compare",
@@ -57,7 +59,7 @@ class QuietTable:
 
 
 def _is_ours(row: Any) -> bool:
-    return bool(row["extra_info"].get("llmeval"))
+    return EXTRA_INFO in row["extra_info"]
 
 
 def _was_given(config: pytest.Config, name: str) -> bool:

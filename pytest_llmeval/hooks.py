@@ -31,7 +31,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[MODELS] = collection.chosen_models(run, config.stash[DESELECTED])
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from error
-    run.notify = terminal.LiveLine(config)
     config.stash[RUN] = run
     collection.register_markers(config, run)
     choose_html_path(config, run)
@@ -41,6 +40,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     run = config.stash[RUN]
     register = config.pluginmanager.register
+    run.notify = terminal.LiveLine(config)
+    register(run.notify, "llmeval_live_line")
     register(collection.CollectionHooks(run, config.stash[DESELECTED]), "llmeval_collection")
     if config.pluginmanager.hasplugin("html"):
         register(HtmlHooks(run), "llmeval_html")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_llmeval.benchmarking import VirtualClock
+from pytest_llmeval.benchmarking import EXTRA_INFO, VirtualClock
 from pytest_llmeval.schema import Record, Sample, Timing
 
 
@@ -47,13 +47,13 @@ class JudgedRecord:
             # Used, so that pytest-benchmark does not warn of a fixture that was not.
             benchmark.pedantic(lambda: None, rounds=1) if benchmark.disabled else _mark_used(benchmark)
             return
-        benchmark.extra_info.update(_extra_info(self.record, timings))
+        benchmark.extra_info[EXTRA_INFO] = _extra_info(self.record, timings)
         benchmark.pedantic(self._clock.replay, rounds=rounds)
 
 
 def _mark_used(benchmark: Any) -> None:
     """An engine that gives no timings leaves nothing to report; say so in the file instead of warning."""
-    benchmark.extra_info["timing"] = "not measured"
+    benchmark.extra_info[EXTRA_INFO] = {"timing": "not measured"}
     benchmark.has_error = True
     benchmark.disabled = True
     benchmark(lambda: None)

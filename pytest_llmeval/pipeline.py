@@ -34,7 +34,7 @@ from pytest_llmeval.schema import (
 from pytest_llmeval.store import RecordId, RunStore
 
 ScoringPolicy = Literal["overlap", "after"]
-Notify = Callable[[str], None]
+Notify = Callable[[str, str], None]  # stage, how far: ("tiny_coder: generating", "118 of 164 answers")
 
 
 class Scorer(Protocol):
@@ -91,7 +91,7 @@ class Pipeline:
         store: RunStore,
         policy: Callable[[EngineInfo], ScoringPolicy],
         seed: int = 0,
-        notify: Notify = lambda line: None,
+        notify: Notify = lambda stage, detail: None,
     ) -> None:
         self._plan = plan
         self._specs = specs
@@ -117,7 +117,7 @@ class Pipeline:
         engine = self._prepared.pop(name) if name in self._prepared else self._create_engine(spec)
         self._open[name] = engine
         self._prepare_next(name)
-        info = engine.load(lambda line: self._notify(f"{name}: {line}"))
+        info = engine.load(lambda stage, detail: self._notify(f"{name}: {stage}", detail))
         problems = self._plan[name]
         futures: dict[RecordId, Future[Record]] = {_record_id(name, p): Future() for p in problems}
         batch = Batch(spec, engine, self._scorer(), info, problems, futures)
@@ -217,7 +217,7 @@ class Pipeline:
             except TimeoutError:
                 if future.done():
                     raise
-                self._notify(progress_line(batch))
+                self._notify(*progress(batch))
 
     def close_model(self, name: str) -> None:
         """Close a model's engine; what it had not answered is lost."""
@@ -279,8 +279,10 @@ def fail(future: Future[Any], error: BaseException) -> None:
         future.set_exception(error if isinstance(error, LLMEvalError) else EngineFault(str(error)))
 
 
-def progress_line(batch: Batch) -> str:
-    """`tiny_coder: 118/164 answers, 112 judged, 2310 tok/s`."""
+def progress(batch: Batch) -> tuple[str, str]:
+    """`tiny_coder: generating`, `118 of 164 answers, 2310 tok/s`; then `judging`, `12 of 164 problems`."""
+    if batch.arrived >= batch.expected:
+        return f"{batch.spec.name}: judging", f"{batch.finished} of {len(batch.problems)} problems"
     elapsed = time.monotonic() - batch.submitted_at
-    line = f"{batch.spec.name}: {batch.arrived}/{batch.expected} answers, {batch.finished} judged"
-    return f"{line}, {batch.tokens / elapsed:.0f} tok/s" if batch.tokens and elapsed > 0.5 else line
+    speed = f", {batch.tokens / elapsed:.0f} tok/s" if batch.tokens else ""
+    return f"{batch.spec.name}: generating", f"{batch.arrived} of {batch.expected} answers{speed}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +19,7 @@ from pytest_llmeval.engines import Engine, EngineContext, EngineInfo, create_eng
 from pytest_llmeval.errors import EngineFault, LLMEvalError, ModelUnavailableError
 from pytest_llmeval.metrics.summary import ModelSummary, summarise
 from pytest_llmeval.options import Options
-from pytest_llmeval.pipeline import Batch, Pipeline, ScoringPolicy
+from pytest_llmeval.pipeline import Batch, Notify, Pipeline, ScoringPolicy
 from pytest_llmeval.registry import load_registry
 from pytest_llmeval.sandbox import Executor
 from pytest_llmeval.schema import SCHEMA_VERSION, ModelSpec, Problem, Record
@@ -67,12 +67,12 @@ class ModelResult:
 class Run:
     """One session: options and specs at first, then the plan, then everything that happens.
 
-    `notify` shows a short line on how far the work is.
+    `notify` shows how far the work is: a stage and a detail.
     """
 
     options: Options
     specs: Mapping[str, ModelSpec]
-    notify: Callable[[str], None] = lambda line: None
+    notify: Notify = lambda stage, detail: None
     plan: dict[str, list[Problem]] = field(default_factory=dict)
     states: dict[str, ModelState] = field(default_factory=dict)
     started_at: datetime = field(default_factory=datetime.now)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from pytest_llmeval import extensions
 from pytest_llmeval.schema import Completion, ModelSpec, Request
 
-Progress = Callable[[str], None]
+Progress = Callable[[str, str], None]  # stage, how far: ("loading", "12 s")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Engine(Protocol):
     """A model that answers. Constructing one may start preparations (a process, imports) but never loads."""
 
     def load(self, progress: Progress) -> EngineInfo:
-        """Load the model and return when it can answer; `progress` gets one short line now and then.
+        """Load the model and return when it can answer; `progress` is called now and then.
 
         Raises:
             EngineFault: it did not load; the message explains why, once and in full.

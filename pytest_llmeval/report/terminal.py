@@ -1,7 +1,8 @@
-"""The terminal: one line on what will run, a live line while items wait, the leaderboard at the end."""
+"""The terminal: what will run, a live line while items wait, the leaderboard at the end."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -23,51 +24,61 @@ def plan_lines(run: Run) -> list[str]:
 
 
 class LiveLine:
-    """Shows how far the work is while pytest itself has nothing to report.
+    """Shows how far the work is while an item waits and pytest itself has nothing to report.
 
-    On a terminal one line is rewritten; elsewhere a line is written when the stage changes or every 30 s.
+    On a terminal one line is rewritten; elsewhere a line is written when the stage changes or every 30 s. When
+    the item's report comes, pytest finds its own line again.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._last = ""
-        self._last_at = 0.0
+        self._waiting = ""
+        self._shown = False
+        self._stage = ""
+        self._told_at = 0.0
 
-    def __call__(self, line: str) -> None:
+    def __call__(self, stage: str, detail: str) -> None:
         reporter: Any = self._config.pluginmanager.getplugin("terminalreporter")
         if reporter is None or self._config.option.verbose < 0:
             return
-        if reporter.isatty:
-            self._write(reporter, line)
-        elif self._is_news(line):
-            self._last, self._last_at = _stage(line), time.monotonic()
-            self._write(reporter, line)
+        news = stage != self._stage or time.monotonic() - self._told_at > QUIET_INTERVAL_S
+        if reporter.isatty or news:
+            self._stage, self._told_at, self._shown = stage, time.monotonic(), True
+            with self._past_capture():
+                _write_line(reporter, safe(f"{stage}, {detail}"))
 
-    def _is_news(self, line: str) -> bool:
-        return _stage(line) != self._last or time.monotonic() - self._last_at > QUIET_INTERVAL_S
-
-    def _write(self, reporter: Any, line: str) -> None:
-        """Past pytest's capture, which would keep it for the report of the item that waits."""
+    def _past_capture(self) -> contextlib.AbstractContextManager[None]:
+        """pytest's capture would keep the line for the report of the item that waits."""
         capture: Any = self._config.pluginmanager.getplugin("capturemanager")
-        if capture is None:
-            return _show(reporter, line)
-        with capture.global_and_fixture_disabled():
-            return _show(reporter, line)
+        return capture.global_and_fixture_disabled() if capture else contextlib.nullcontext()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._waiting = nodeid
+
+    @pytest.hookimpl(tryfirst=True)  # before the terminal reporter writes the outcome
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if self._shown:
+            self._shown = False
+            reporter: Any = self._config.pluginmanager.getplugin("terminalreporter")
+            _give_line_back(reporter, self._waiting)
 
 
-def _show(reporter: Any, line: str) -> None:
+def _write_line(reporter: Any, line: str) -> None:
     if reporter.isatty:
         reporter.rewrite(line, erase=True)
-        reporter.currentfspath = -2  # what follows starts a line of its own, with the file name again
     else:
         reporter.ensure_newline()
         reporter.write_line(line)
     reporter.flush()
 
 
-def _stage(line: str) -> str:
-    """`tiny_coder: loading 3 s` → `tiny_coder: loading`: what stays while numbers move."""
-    return "".join(character for character in line if not character.isdigit())
+def _give_line_back(reporter: Any, nodeid: str) -> None:
+    """Clear what was rewritten, and repeat the file name that outcomes are written behind."""
+    if reporter.isatty:
+        reporter.rewrite("", erase=True)
+    reporter.currentfspath = None
+    if reporter.showfspath:
+        reporter.write_fspath_result(nodeid, "")
 
 
 def write_summary(reporter: pytest.TerminalReporter, run: Run) -> None:

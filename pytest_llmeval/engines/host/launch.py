@@ -47,7 +47,7 @@ class HostedEngine:
         self._host.send(protocol.Load(self.spec))
         while not self._host.settled.wait(POLL_S):
             seconds = time.monotonic() - started
-            progress(f"{self._host.stage} {seconds:.0f} s")
+            progress(self._host.stage, f"{seconds:.0f} s")
             if seconds > self._timeout_s:
                 self._host.kill(f"not ready after {seconds:.0f} s; --llmeval-load-timeout sets the limit")
                 self._host.settled.wait()

@@ -36,6 +36,9 @@ def engine_arguments(spec: ModelSpec) -> dict[str, Any]:
         "model": spec.model,
         "revision": spec.revision,
         "disable_log_stats": False,  # else RequestOutput.metrics is None
+        # vLLM rewinds the generator of a seeded request whose prefill was split, which torch's CPU generator
+        # cannot do ("CPU Generator does not use offset"): the engine dies. So nothing is split there.
+        **({"enable_chunked_prefill": False} if current_platform.is_cpu() else {}),
         **spec.engine,
     }
 
