@@ -1,7 +1,7 @@
 """From the registry and the problem sets to items, and from the selected items to the plan.
 
-Our hooks register when the session starts, which puts them outside everyone else's: --ff and shuffling plugins
-reorder first, then items are grouped by model again, so that each model loads once.
+Our hooks register when the session starts, which puts them outside everyone else's: --ff and shuffling
+plugins reorder first, then items are grouped by model again, so that each model loads once.
 """
 
 from __future__ import annotations
@@ -119,8 +119,9 @@ def _problem_set_name(metafunc: pytest.Metafunc) -> str:
     marker = metafunc.definition.get_closest_marker("problems")
     if marker is None or len(marker.args) != 1:
         raise ConfigurationError(
-            f"{metafunc.definition.nodeid} uses the fixture 'record' or 'problem' but does not say of which problem "
-            f'set: mark it, for example @pytest.mark.problems("humaneval"); known: {", ".join(known_sets())}'
+            f"{metafunc.definition.nodeid} uses the fixture 'record' or 'problem' but does not say of which "
+            f'problem set: mark it, for example @pytest.mark.problems("humaneval"); known: '
+            f"{', '.join(known_sets())}"
         )
     return str(marker.args[0])
 

@@ -27,32 +27,38 @@ def names(builtin: Mapping[str, str], group: str) -> dict[str, str]:
     for entry in entry_points(group=group):
         if entry.name in known and known[entry.name] != entry.value:
             raise ConfigurationError(
-                f"{group}: the name {entry.name!r} is claimed twice, by {known[entry.name]} and {entry.value}; "
-                f"uninstall one of the two packages"
+                f"{group}: the name {entry.name!r} is claimed twice, by {known[entry.name]} and "
+                f"{entry.value}; uninstall one of the two packages"
             )
         known[entry.name] = entry.value
     return known
 
 
 def load(name: str, known: Mapping[str, str], what: str) -> Any:
-    """Import what `name` stands for.
+    """Import what `name` stands for; "module:attr" stands for itself.
 
     Raises:
         ConfigurationError: no such name.
         MissingExtraError: the module needs a package that is not installed.
     """
-    if name not in known:
+    target = name if ":" in name else known.get(name)
+    if target is None:
         raise ConfigurationError(
             f"unknown {what} {name!r}{suggestion(name, known)}; known: {', '.join(sorted(known))}"
         )
-    module, _, attribute = known[name].partition(":")
+    module, _, attribute = target.partition(":")
     try:
         return getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"{what} {name!r} needs the package {error.name!r}, which is not installed: "
-            f"pip install 'pytest-llmeval-bench[{name}]'"
+            f"{_how_to_install(name, known)}"
         ) from error
+
+
+def _how_to_install(name: str, known: Mapping[str, str]) -> str:
+    ours = known.get(name, "").startswith("pytest_llmeval.")
+    return f"pip install 'pytest-llmeval-bench[{name}]'" if ours else "install it, or correct the name"
 
 
 def suggestion(name: str, known: Any) -> str:

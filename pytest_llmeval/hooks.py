@@ -8,7 +8,7 @@ import pytest
 
 from pytest_llmeval import collection, options, outcomes
 from pytest_llmeval.benchmarking import QuietTable
-from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.errors import LLMEvalError
 from pytest_llmeval.judged import JudgedRecord
 from pytest_llmeval.pipeline import Batch
 from pytest_llmeval.report import terminal
@@ -29,11 +29,11 @@ def pytest_configure(config: pytest.Config) -> None:
         run = Run.from_options(options.read(config))
         config.stash[DESELECTED] = collection.take_deselected_models(config, run)
         config.stash[MODELS] = collection.chosen_models(run, config.stash[DESELECTED])
-    except ConfigurationError as error:
+        choose_html_path(config, run)
+    except LLMEvalError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[RUN] = run
     collection.register_markers(config, run)
-    choose_html_path(config, run)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -53,8 +53,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
         collection.parametrize(metafunc, metafunc.config.stash[RUN], metafunc.config.stash[MODELS])
-    except ConfigurationError as error:
-        raise pytest.UsageError(str(error)) from error
+    except LLMEvalError as error:
+        raise pytest.Collector.CollectError(str(error)) from error
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    withdraw_html(session.config, session.config.stash[RUN])
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
@@ -64,7 +68,6 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 @pytest.hookimpl(tryfirst=True)  # before pytest-html and others read what the run left
 def pytest_sessionfinish(session: pytest.Session) -> None:
     session.config.stash[RUN].close()
-    withdraw_html(session.config, session.config.stash[RUN])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -72,7 +75,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    config.stash[RUN].close()
+    if run := config.stash.get(RUN, None):
+        run.close()
 
 
 # ------------------------------------------------------------------------------------------------- items
@@ -98,7 +102,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def engine(request: pytest.FixtureRequest) -> Iterator[Batch]:
-    """The model of this item, loaded once for all suites, with everything planned for it already submitted."""
+    """The model of this item, loaded once for all suites; everything planned for it is submitted already."""
     run, model = request.config.stash[RUN], request.param
     yield outcomes.open_or_fail(run, model)
     run.close_model(model)

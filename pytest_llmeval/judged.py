@@ -17,7 +17,8 @@ class JudgedRecord:
 
     def __repr__(self) -> str:
         """Short: pytest prints it under every failed assertion."""
-        return f"<Record {self.record.model} {self.record.task_id}: {self.record.correct}/{self.record.n} passed>"
+        record = self.record
+        return f"<Record {record.model} {record.task_id}: {record.correct}/{record.n} passed>"
 
     @property
     def passed(self) -> bool:

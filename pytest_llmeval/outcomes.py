@@ -1,4 +1,4 @@
-"""What pytest is told: skips and errors for what cannot run, failures or expected failures for wrong answers."""
+"""What pytest is told: skips and errors for what cannot run, (expected) failures for wrong answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joins prompting, engine, extraction, sandbox and store: everything of a model at once, one Record per problem.
+"""Joins prompting, engine, extraction, sandbox and store: a model's whole plan at once, Record by Record.
 
 Knows nothing of pytest. Threads: the caller opens models and waits; each engine's listening thread delivers
 completions; the sandbox's threads deliver verdicts.

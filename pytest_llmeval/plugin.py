@@ -33,7 +33,7 @@ def refuse_other_distribution() -> None:
     except PackageNotFoundError:
         return
     raise pytest.UsageError(
-        f"pytest-llmeval-bench cannot run beside {OTHER_DISTRIBUTION} {other.version}: both install the import "
-        f"package pytest_llmeval and overwrite each other's files. Uninstall both, then install the one you "
-        f"want: pip uninstall -y {OTHER_DISTRIBUTION} pytest-llmeval-bench"
+        f"pytest-llmeval-bench cannot run beside {OTHER_DISTRIBUTION} {other.version}: both install the "
+        f"import package pytest_llmeval and overwrite each other's files. Uninstall both, then install the one "
+        f"you want: pip uninstall -y {OTHER_DISTRIBUTION} pytest-llmeval-bench"
     )

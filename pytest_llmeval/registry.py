@@ -20,9 +20,12 @@ BUILTIN_REGISTRY = PACKAGE / "models.toml"
 # Names become parts of item ids, file names and marker expressions.
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Category = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-RESERVED_CATEGORIES = frozenset(
-    ["skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings", "tryfirst", "trylast", "benchmark", "problems"]
-)
+# fmt: off
+RESERVED_CATEGORIES = frozenset({
+    "skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings", "tryfirst", "trylast",
+    "benchmark", "problems",
+})
+# fmt: on
 
 
 class Table(BaseModel):

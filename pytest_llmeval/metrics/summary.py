@@ -65,7 +65,7 @@ def _share_passed(record: Record) -> float:
 
 
 def _single(records: list[Record]) -> bool:
-    """Wilson's interval is for one sample a problem; with more, problems are the unit and it would be too wide."""
+    """Wilson's interval is for one sample a problem; with more, the problems are the unit."""
     return all(record.n == 1 for record in records)
 
 

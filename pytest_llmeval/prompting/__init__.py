@@ -1,1 +1,1 @@
-"""From a Problem to what the model reads: the words around it, the chat template, the cut that makes it fit."""
+"""From a Problem to what the model reads: words around it, chat template, the cut that makes it fit."""

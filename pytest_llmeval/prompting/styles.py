@@ -5,8 +5,8 @@ from __future__ import annotations
 from pytest_llmeval.schema import ModelSpec, Problem, Prompt, PromptStyle
 
 INSTRUCTION = (
-    "Complete the following Python function. Answer with one Markdown code block that holds the whole function, "
-    "its imports and any helper it needs.\n\n```python\n{prompt}\n```\n"
+    "Complete the following Python function. Answer with one Markdown code block that holds the whole "
+    "function, its imports and any helper it needs.\n\n```python\n{prompt}\n```\n"
 )
 
 

@@ -1,4 +1,4 @@
-"""pytest-html's page: self-contained, in the run's folder, leaderboard on top, everything about each item below.
+"""pytest-html's page: self-contained, in the run's folder, leaderboard on top, each item's story below.
 
 Whatever a model wrote is escaped: the page runs and fetches nothing of it.
 """
@@ -41,10 +41,10 @@ def choose_html_path(config: pytest.Config, run: Run) -> None:
 
 
 def withdraw_html(config: pytest.Config, run: Run) -> None:
-    """Where no item of ours ran, no file appears: take back the page and the folder made for it."""
-    if run.used or not config.stash.get(OUR_PATH, False):
+    """Where no item of ours is selected, no file appears: take back the page and its folder."""
+    if run.plan or not config.stash.get(OUR_PATH, False):
         return
-    for plugin in config.pluginmanager.get_plugins():
+    for plugin in list(config.pluginmanager.get_plugins()):
         if isinstance(plugin, BaseReport):
             config.pluginmanager.unregister(plugin)
     for folder in (run.folder, run.folder.parent):
@@ -59,8 +59,7 @@ class HtmlHooks:
         self._run = run
 
     def pytest_html_report_title(self, report: Any) -> None:
-        if self._run.plan:
-            report.title = "Model evaluation"
+        report.title = f"Model evaluation {self._run.started_at:%Y-%m-%d %H:%M}"
 
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
         if self._run.used:

@@ -45,8 +45,8 @@ def conditions(results: Iterable[ModelResult]) -> str:
         return ""
     shown = " or ".join(str(level) for level in levels)
     return (
-        f"response and output speed: mean per request while up to {shown} requests shared the engine, waiting "
-        f"included; batch: all output tokens over the batch's wall time"
+        f"response and output speed: mean per request while up to {shown} requests shared the engine, "
+        f"waiting included; batch: all output tokens over the batch's wall time"
     )
 
 

@@ -26,8 +26,8 @@ def plan_lines(run: Run) -> list[str]:
 class LiveLine:
     """Shows how far the work is while an item waits and pytest itself has nothing to report.
 
-    On a terminal one line is rewritten; elsewhere a line is written when the stage changes or every 30 s. When
-    the item's report comes, pytest finds its own line again.
+    On a terminal one line is rewritten; elsewhere a line is written when the stage changes or every 30 s.
+    When the item's report comes, pytest finds its own line again.
     """
 
     def __init__(self, config: pytest.Config) -> None:

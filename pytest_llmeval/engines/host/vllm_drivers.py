@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-# The engine's own heavy modules are imported here on purpose: the host imports while another model still runs.
+# The engine's heavy modules are imported here on purpose: the host imports while another model still runs.
 import vllm.v1.engine.async_llm
 import vllm.v1.engine.llm_engine
 import vllm.v1.executor.uniproc_executor
@@ -207,8 +207,5 @@ class AsyncDriver:
             self.live -= 1
 
     async def _answer(self, prompt: Any, params: SamplingParams, request_id: str) -> RequestOutput:
-        output: RequestOutput | None = None
-        async for output in self.engine.generate(prompt, params, request_id=request_id):
-            pass
-        assert output is not None
-        return output
+        outputs = [output async for output in self.engine.generate(prompt, params, request_id=request_id)]
+        return outputs[-1]  # FINAL_ONLY: it is also the only one

