@@ -21,6 +21,7 @@ from pytest_llmeval.schema import Problem
 
 CLOCK = pytest.StashKey[VirtualClock]()
 
+FIXTURES_MODULE = "pytest_llmeval.hooks"
 ENGINE = "engine"
 PROBLEM_PARAMETER = "problem"
 
@@ -101,18 +102,27 @@ def parametrize(metafunc: pytest.Metafunc, run: Run, models: list[str]) -> None:
     Engines are parametrised by the model's name: names are equal by value, so pytest keeps one engine for
     all suites, and no path of this machine leaks into benchmark files.
     """
-    names = set(metafunc.fixturenames)
-    if ENGINE not in names and PROBLEM_PARAMETER not in names:
+    names = {name for name in (ENGINE, PROBLEM_PARAMETER) if is_our_fixture(metafunc, name)}
+    if not names:
         return
     problem_set = _problem_set_name(metafunc) if PROBLEM_PARAMETER in names else None
     chosen = run.problem_set(problem_set) if problem_set else None
     if ENGINE in names:
-        marked = chosen is None or chosen.takes_categories
-        values = [_model_parameter(run, name, marked and chosen is not None) for name in models]
+        marked = chosen is not None and chosen.takes_categories
+        values = [_model_parameter(run, name, marked) for name in models]
         metafunc.parametrize(ENGINE, values, indirect=True, scope="session")
     if chosen and problem_set:
         problems = [_problem_parameter(p, problem_set) for p in run.selected_problems(problem_set)]
         metafunc.parametrize(PROBLEM_PARAMETER, problems, indirect=True)
+
+
+def is_our_fixture(metafunc: pytest.Metafunc, name: str) -> bool:
+    """True where a test asks for our fixture, not for one of its project's that has the same name."""
+    if name not in metafunc.fixturenames:
+        return False
+    # pytest has no public way to ask which definition a name stands for.
+    definitions = metafunc.definition._fixtureinfo.name2fixturedefs.get(name, ())
+    return bool(definitions) and definitions[-1].func.__module__ == FIXTURES_MODULE
 
 
 def _problem_set_name(metafunc: pytest.Metafunc) -> str:

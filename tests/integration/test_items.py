@@ -87,6 +87,20 @@ def test_a_suite_without_a_problem_set_is_told_what_to_write(project, pytester):
     result.stdout.fnmatch_lines(['*mark it, for example @pytest.mark.problems("humaneval")*'])
 
 
+def test_a_projects_own_fixture_of_the_same_name_is_left_alone(project, pytester):
+    pytester.makepyfile(
+        test_humaneval="""
+        import pytest
+        @pytest.fixture
+        def engine():
+            return "mine"
+        def test_it(engine):
+            assert engine == "mine"
+        """
+    )
+    project().assert_outcomes(passed=1)
+
+
 def test_an_unknown_problem_set_is_named(project, pytester):
     pytester.makepyfile(
         test_humaneval='import pytest\n@pytest.mark.problems("humanevil")\ndef test_it(record): pass'

@@ -23,6 +23,7 @@ from pytest_llmeval.schema import Completion, ModelSpec, Request
 WORKER = "pytest_llmeval.engines.host.worker"
 LOG_LINES_SHOWN = 12
 POLL_S = 0.25
+IMPORTING, LOADING = "importing", "loading"
 
 
 class HostedEngine:
@@ -40,9 +41,16 @@ class HostedEngine:
         self._host = self._start()
 
     def load(self, progress: Progress) -> EngineInfo:
-        if self._host.dead.is_set():  # it died before it was asked anything: not this model's fault
+        try:
+            return self._load_once(progress)
+        except EngineFault:
+            if not self._host.died_importing:
+                raise
             self._host.close()
             self._host = self._start()
+            return self._load_once(progress)
+
+    def _load_once(self, progress: Progress) -> EngineInfo:
         started = time.monotonic()
         self._host.send(protocol.Load(self.spec))
         while not self._host.settled.wait(POLL_S):
@@ -70,14 +78,16 @@ class HostedEngine:
 class Host:
     """One host process and the thread that listens to it.
 
-    `settled` is set once loading has ended, well or badly; `dead` once the process is gone.
+    `settled` is set once loading has ended, well or badly; `dead` once the process is gone. `died_importing`:
+    it ended before it looked at the model, which is therefore not to blame.
     """
 
     def __init__(self, driver: str, environment: Mapping[str, str], log_path: Path) -> None:
-        self.stage = "importing"
+        self.stage = IMPORTING
         self.ready: protocol.Ready | None = None
         self.settled = threading.Event()
         self.dead = threading.Event()
+        self.died_importing = False
         self._cause = ""
         self._log_path = log_path
         self._pending: dict[str, Future[Completion]] = {}
@@ -140,7 +150,7 @@ class Host:
     def _receive(self, message: protocol.FromHost) -> None:
         match message:
             case protocol.Imported():
-                self.stage = "loading"
+                self.stage = LOADING
             case protocol.Ready():
                 self.ready = message
                 self.settled.set()
@@ -158,6 +168,7 @@ class Host:
             return self._pending.pop(request_id, None)
 
     def _bury(self, status: int) -> None:
+        self.died_importing = self.stage == IMPORTING and not self._cause
         self._cause = self._cause or f"the engine host died ({describe_exit(status)})"
         with self._lock:
             self.dead.set()

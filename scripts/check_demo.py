@@ -1,0 +1,56 @@
+"""Is what `make demo` left what its README promises? Exit 1 names what is not."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from pytest_llmeval.store import read_records
+
+PROBLEMS = 164
+MODELS = ("tiny_coder", "tiny_coder_hot")
+
+
+def findings(run: Path) -> list[str]:
+    """Everything that is missing or wrong in a demo's run folder."""
+    missing = [
+        f"{name} is missing"
+        for name in ("report.html", "results.jsonl", "summary.json", "manifest.json")
+        if not (run / name).is_file()
+    ]
+    if missing:
+        return missing
+    return [*_about_records(run), *_about_summary(run), *_about_page(run)]
+
+
+def _about_records(run: Path) -> list[str]:
+    count = len({(record.model, record.task_id) for record in read_records(run / "results.jsonl")})
+    return [] if count == PROBLEMS * len(MODELS) else [f"results.jsonl holds {count} different Records"]
+
+
+def _about_summary(run: Path) -> list[str]:
+    models = json.loads((run / "summary.json").read_text())["models"]
+    wrong = []
+    for name in MODELS:
+        figures = models[name]["figures"]
+        if models[name]["status"] != "complete":
+            wrong.append(f"{name} is {models[name]['status']}: {models[name]['reason']}")
+        if not 0 < figures["solved"] < PROBLEMS:
+            wrong.append(f"{name} solved {figures['solved']}: a demo has right and wrong answers")
+        if not figures["response_s"] or not figures["batch_tok_s"]:
+            wrong.append(f"{name} has no timings")
+    return wrong
+
+
+def _about_page(run: Path) -> list[str]:
+    page = (run / "report.html").read_text(encoding="utf-8")
+    wanted = ("Leaderboard", *MODELS, "has_close_elements")
+    return [f"report.html does not mention {text}" for text in wanted if text not in page]
+
+
+if __name__ == "__main__":
+    problems = findings(Path(sys.argv[1]))
+    for problem in problems:
+        print(f"demo: {problem}", file=sys.stderr)
+    sys.exit(bool(problems))

@@ -1,0 +1,81 @@
+"""The walls of the house: stages import the shared value types and errors, never one another."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "pytest_llmeval"
+
+SHARED = {"schema", "errors", "extensions"}
+# Which rooms a room may look into, besides itself and what is shared.
+ALLOWED: dict[str, set[str]] = {
+    "schema": set(),
+    "errors": set(),
+    "extensions": set(),
+    "options": set(),
+    "plugin": {"options", "hooks"},
+    "registry": set(),
+    "devices": set(),
+    "problems": set(),
+    "prompting": set(),
+    "extraction": set(),
+    "sandbox": set(),
+    "metrics": set(),
+    "store": set(),
+    "benchmarking": set(),
+    "engines": {"devices", "prompting"},  # the host renders prompts with the model's tokenizer
+    "scoring": {"sandbox"},
+    "manifest": {"devices"},
+    "pipeline": {"engines", "extraction", "prompting", "store"},
+    "judged": {"benchmarking"},
+    "testing": {"engines", "problems"},
+}
+# These join stages: run everything below pytest, collection and outcomes the items, hooks and report the rest.
+JOINERS = {"run", "collection", "outcomes", "hooks", "report"}
+HEAVY = {"torch", "vllm", "transformers"}
+HOST_ONLY = {"vllm_drivers.py"}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of all modules a file imports, also inside functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            if node.module == "pytest_llmeval":
+                found |= {f"pytest_llmeval.{alias.name}" for alias in node.names}
+    return found
+
+
+MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py" or p.parent != PACKAGE)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_room_looks_only_into_rooms_it_may(path):
+    room = room_of(path)
+    if room in JOINERS:
+        return
+    ours = {name.split(".")[1] for name in imported(path) if name.startswith("pytest_llmeval.")}
+    assert ours <= ALLOWED[room] | SHARED | {room}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_model_libraries_are_imported_in_the_engine_host_only(path):
+    if path.name not in HOST_ONLY:
+        assert not {name.split(".")[0] for name in imported(path)} & HEAVY
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_pytest_is_known_at_the_edge_only(path):
+    edge = {"plugin", "hooks", "options", "collection", "outcomes", "benchmarking", "report"}
+    if room_of(path) not in edge:
+        assert "pytest" not in {name.split(".")[0] for name in imported(path)}

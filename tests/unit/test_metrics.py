@@ -1,0 +1,51 @@
+"""Figures against values computed by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_llmeval.metrics.intervals import wilson
+from pytest_llmeval.metrics.summary import summarise
+from pytest_llmeval.schema import Completion, Outcome, Prompt, PromptStyle, Record, Sample, Timing, Verdict
+
+
+def record(*outcomes: Outcome, tokens: int = 11, ttft_s: float = 0.5, decode_s: float = 2.0) -> Record:
+    timing = Timing(concurrency=4, ttft_s=ttft_s, decode_s=decode_s, e2e_s=ttft_s + decode_s)
+    samples = tuple(
+        Sample(i, Completion("", "stop", 5, tokens, timing=timing), None, Verdict(outcome))
+        for i, outcome in enumerate(outcomes)
+    )
+    return Record("m", "humaneval", "t", Prompt(PromptStyle.COMPLETION, ""), samples)
+
+
+def test_wilson_agrees_with_the_published_example():
+    # Newcombe 1998, table I: 81 of 263 → 0.2553 to 0.3662; 0 of 20 → 0 to 0.1611.
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+    assert wilson(0, 0) is None
+
+
+def test_pass_at_1_is_the_mean_share_of_passing_samples():
+    figures = summarise([record(Outcome.PASSED, Outcome.PASSED), record(Outcome.PASSED, Outcome.TIMEOUT)])
+    assert figures.pass_at_1 == pytest.approx(0.75)
+    assert figures.pass_at_1_interval is None  # Wilson's is for one sample a problem
+    assert figures.outcomes == {"passed": 3, "timeout": 1}
+
+
+def test_a_fault_is_counted_and_does_not_count_as_wrong():
+    figures = summarise([record(Outcome.PASSED), record(Outcome.SANDBOX_ERROR)])
+    assert (figures.pass_at_1, figures.judged, figures.faults) == (1.0, 1, 1)
+
+
+def test_speeds_are_per_request_and_per_batch():
+    figures = summarise([record(Outcome.PASSED), record(Outcome.PASSED)], batch_s=4.0)
+    assert figures.response_s == pytest.approx(2.5)
+    assert figures.output_tok_s == pytest.approx(10 / 2.0)  # after the first token
+    assert figures.batch_tok_s == pytest.approx(22 / 4.0)
+    assert figures.concurrency == 4
+
+
+def test_one_token_has_no_speed_and_nothing_is_not_zero():
+    assert summarise([record(Outcome.PASSED, tokens=1)]).output_tok_s is None
+    empty = summarise([])
+    assert (empty.pass_at_1, empty.response_s, empty.batch_tok_s) == (None, None, None)

@@ -1,0 +1,123 @@
+"""models.toml: what an entry becomes, and how its mistakes are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.registry import BUILTIN_REGISTRY, load_registry
+
+
+@pytest.fixture
+def registry(tmp_path):
+    """Writes a models.toml and reads it."""
+
+    def read(text: str, **others: str):
+        for name, content in others.items():
+            (tmp_path / f"{name}.toml").write_text(content)
+        path = tmp_path / "models.toml"
+        path.write_text(text)
+        return load_registry(path)
+
+    return read
+
+
+def test_ours_holds_the_five_coding_models_and_the_embedded_two():
+    specs = load_registry(BUILTIN_REGISTRY)
+    coding = [name for name, spec in specs.items() if "coding" in spec.categories]
+    assert coding == ["qwen3_8b", "qwen3_14b", "qwen3_coder_30b", "deepseek_coder_16b", "codestral_22b"]
+    assert [n for n, s in specs.items() if "demo" in s.categories] == ["tiny_coder", "tiny_coder_hot"]
+    for name in coding:
+        assert specs[name].sampling.temperature == 0
+        assert specs[name].sampling.max_tokens == 1024
+        assert specs[name].engine["generation_config"] == "vllm"
+    assert specs["codestral_22b"].needs.gated
+    assert specs["deepseek_coder_16b"].engine["attention_backend"] == "FLASHMLA"
+    assert "attention_backend" not in specs["deepseek_coder_16b_default"].engine
+
+
+def test_extends_changes_one_thing_and_keeps_the_rest(registry):
+    specs = registry("""
+        [defaults]
+        engine = { seed = 7 }
+        [models.base]
+        model = "org/base"
+        categories = ["coding"]
+        engine = { max_model_len = 4096, quantization = "awq" }
+        [models.derived]
+        extends = "base"
+        unset = ["engine.quantization"]
+        engine = { kv_cache_dtype = "fp8" }
+    """)
+    assert specs["derived"].engine == {"seed": 7, "max_model_len": 4096, "kv_cache_dtype": "fp8"}
+    assert specs["derived"].model == "org/base"
+    assert specs["derived"].categories == ("coding",)
+    assert specs["base"].engine["quantization"] == "awq"
+
+
+def test_equal_entries_are_equal_values(registry):
+    text = '[models.a]\nmodel = "org/a"\nengine = { max_model_len = 1 }\n'
+    assert registry(text) == registry(text)
+
+
+def test_a_project_builds_on_ours_and_on_files_of_its_own(registry):
+    specs = registry(
+        'include = ["builtin", "team.toml"]\n[models.mine]\nextends = "qwen3_8b"\n',
+        team='[models.theirs]\nmodel = "./weights"\n',
+    )
+    assert specs["mine"].model == "Qwen/Qwen3-8B"
+    assert Path(specs["theirs"].model).is_absolute()
+    assert specs["tiny_coder"].model.endswith("models/tiny_coder")
+
+
+def test_all_mistakes_are_named_at_once_with_key_and_suggestion(registry):
+    with pytest.raises(ConfigurationError) as error:
+        registry("""
+            [modles.x]
+            [models.a]
+            model = "org/a"
+            samplng = {}
+            [models.b]
+            model = 3
+            [models.c]
+            extends = "aa"
+            [models.d]
+            model = "org/d"
+            sampling = { temperature = -1, max_token = 5 }
+            [models.e]
+            model = "org/e"
+            categories = ["skip"]
+        """)
+    text = str(error.value)
+    for mistake in (
+        "modles: unknown table; did you mean 'models'?",
+        "models.a.samplng: unknown key; did you mean 'sampling'?",
+        "models.b.model: input should be a valid string (got 3)",
+        "models.c.extends: no model 'aa'",
+        "models.d.sampling.temperature: input should be greater than or equal to 0 (got -1)",
+        "models.d.sampling.max_token: unknown key; did you mean 'max_tokens'?",
+        "models.e.categories: 'skip' is a marker of pytest's own",
+    ):
+        assert mistake in text
+    assert "has 7 mistakes" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[models.a]\nextends = "b"\n[models.b]\nextends = "a"', "goes in a circle: a → b → a"),
+        ('[models.a]\nextends = "a"', "goes in a circle: a → a"),
+        ('include = ["gone.toml"]', "gone.toml does not exist"),
+        ('include = "gone.toml"', "include: must be a list of strings"),
+        ('include = ["models.toml"]', "includes itself"),
+        ('[models."a/b"]\nmodel = "x"', "letters, digits"),
+        ("[models]\na = 3", "models.a: must be a table"),
+        ("[models.a]\nengine = {}", "models.a.model: is missing"),
+        ("[models.a\n", "is not valid TOML"),
+    ],
+)
+def test_each_mistake_is_explained(registry, text, message):
+    with pytest.raises(ConfigurationError, match=__import__("re").escape(message)):
+        registry(text)

@@ -1,0 +1,103 @@
+"""Records on disk: what is written is what is read, whatever a model wrote."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_llmeval.errors import LLMEvalError
+from pytest_llmeval.schema import (
+    Completion,
+    Outcome,
+    Program,
+    Prompt,
+    PromptStyle,
+    Record,
+    Sample,
+    Timing,
+    Verdict,
+)
+from pytest_llmeval.store import RunStore, decode, encode, file_name, read_records, record_id
+
+any_text = st.text(st.characters(codec=None) | st.sampled_from("\ud800\udfff\x00\u202e"), max_size=40)
+
+
+def a_record(text: str = "x", task_id: str = "HumanEval/0") -> Record:
+    sample = Sample(
+        index=0,
+        completion=Completion(text, "stop", 3, 1, timing=Timing(concurrency=2, ttft_s=0.25)),
+        program=Program(text, "rule", ("dedent",)),
+        verdict=Verdict(Outcome.WRONG_ANSWER, text, text),
+    )
+    return Record("model", "humaneval", task_id, Prompt(PromptStyle.COMPLETION, text), (sample,))
+
+
+@given(any_text)
+def test_a_record_survives_the_disk_whatever_its_text(text):
+    record = a_record(text)
+    line = encode(record)
+    assert line.isascii()
+    assert line.count(b"\n") == 1
+    assert decode(line) == record
+
+
+def test_a_line_cut_short_is_not_a_record(tmp_path):
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(encode(a_record()) + encode(a_record())[:-20])
+    assert list(read_records(path)) == [a_record()]
+
+
+def test_a_whole_line_that_is_no_record_is_named_by_number(tmp_path):
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(encode(a_record()) + b"{}\n")
+    with pytest.raises(LLMEvalError, match="line 2 is not a Record"):
+        list(read_records(path))
+
+
+def test_a_record_is_found_again_by_its_name(tmp_path):
+    store = RunStore(tmp_path / "run")
+    records = [a_record(str(n), f"HumanEval/{n}") for n in range(5)]
+    for record in records:
+        store.append(record)
+    assert [store.get(record_id(record)) for record in records] == records
+    assert store.get(record_id(a_record(task_id="HumanEval/9"))) is None
+
+
+@given(st.text(min_size=1, max_size=30).filter(lambda s: s.isprintable()))
+def test_any_name_stays_one_component_of_a_path(name):
+    component = file_name(name)
+    assert "/" not in component
+    assert component not in {".", ".."}
+
+
+def test_a_hostile_task_id_stays_in_its_folder(tmp_path):
+    store = RunStore(tmp_path / "run")
+    store.append(a_record(task_id="../../escape"))
+    assert not (tmp_path / "escape.json").exists()
+    assert len(list((tmp_path / "run/predictions").rglob("*.json"))) == 1
+
+
+def test_a_disk_that_refuses_is_a_clear_error_and_keeps_what_was_written(tmp_path):
+    store = RunStore(tmp_path / "run")
+    store.append(a_record())
+
+    class Full:
+        def tell(self) -> int:
+            return 0
+
+        def write(self, data: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+    store._results = Full()
+    with pytest.raises(LLMEvalError, match=r"cannot be written: No space left on device\. Records written before"):
+        store.append(a_record(task_id="HumanEval/1"))
+    assert [r.task_id for r in store.records()] == ["HumanEval/0"]
+
+
+def test_documents_are_strict_json(tmp_path):
+    store = RunStore(tmp_path / "run")
+    store.write_json("x.json", {"timing": Timing(concurrency=1), "path": tmp_path})
+    assert json.loads((tmp_path / "run/x.json").read_text())["timing"]["concurrency"] == 1
