@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pytest_llmeval import workers
 from pytest_llmeval.benchmarking import VirtualClock
 from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.problems import known_sets
@@ -178,6 +179,9 @@ class CollectionHooks:
         _drop_models(config, items, self._deselected)
         yield
         group_by_model(items)
+        if workers.is_worker(config) and any(model_of(item) for item in items):
+            workers.refuse(config)
+            items[:] = [item for item in items if model_of(item) is None]
         make_plan(self._run, items)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from pytest_llmeval import collection, options, outcomes
+from pytest_llmeval import collection, options, outcomes, workers
 from pytest_llmeval.benchmarking import QuietTable
 from pytest_llmeval.errors import LLMEvalError
 from pytest_llmeval.judged import JudgedRecord
@@ -42,6 +42,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     register = config.pluginmanager.register
     run.notify = terminal.LiveLine(config)
     register(run.notify, "llmeval_live_line")
+    register(workers.ControllerHooks(), "llmeval_workers")
     register(collection.CollectionHooks(run, config.stash[DESELECTED]), "llmeval_collection")
     if config.pluginmanager.hasplugin("html"):
         register(HtmlHooks(run), "llmeval_html")

@@ -17,6 +17,7 @@ from pytest_llmeval.report.text import safe
 from pytest_llmeval.run import ModelResult, Run
 from pytest_llmeval.schema import Record, Sample
 from pytest_llmeval.store import RecordId
+from pytest_llmeval.workers import is_worker
 
 CSS = """<style>
 .llmeval table{border-collapse:collapse;margin:.5em 0}
@@ -33,7 +34,8 @@ OUR_PATH = pytest.StashKey[bool]()
 
 def choose_html_path(config: pytest.Config, run: Run) -> None:
     """Let pytest-html write <run folder>/report.html, unless the user chose a path of their own."""
-    wanted = config.pluginmanager.hasplugin("html") and not hasattr(config, "workerinput")
+    alone = not is_worker(config) and config.getoption("dist", "no") == "no"
+    wanted = alone and config.pluginmanager.hasplugin("html")
     if wanted and not config.option.htmlpath and not config.option.collectonly:
         config.stash[OUR_PATH] = True
         config.option.htmlpath = str(run.folder / "report.html")

@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "testing": {"engines", "problems"},
 }
 # These join stages: run everything below pytest, collection and outcomes the items, hooks and report the rest.
-JOINERS = {"run", "collection", "outcomes", "hooks", "report"}
+JOINERS = {"workers", "run", "collection", "outcomes", "hooks", "report"}
 HEAVY = {"torch", "vllm", "transformers"}
 HOST_ONLY = {"vllm_drivers.py"}
 
@@ -76,6 +76,6 @@ def test_model_libraries_are_imported_in_the_engine_host_only(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_pytest_is_known_at_the_edge_only(path):
-    edge = {"plugin", "hooks", "options", "collection", "outcomes", "benchmarking", "report"}
+    edge = {"plugin", "workers", "hooks", "options", "collection", "outcomes", "benchmarking", "report"}
     if room_of(path) not in edge:
         assert "pytest" not in {name.split(".")[0] for name in imported(path)}
