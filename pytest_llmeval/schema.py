@@ -177,6 +177,7 @@ class Verdict:
     output: str = ""
     wall_s: float | None = None
     channel: Channel | None = None
+    cpu_s: float | None = None
 
     @property
     def passed(self) -> bool:

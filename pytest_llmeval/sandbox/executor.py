@@ -1,4 +1,4 @@
-"""Judges Programs on warm workers: one thread per worker hands samples to it and resolves their futures."""
+"""Judges Programs on warm workers: one thread per worker takes samples and resolves their futures."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import os
 import queue
 import sys
 import threading
+import weakref
 from collections.abc import Iterable
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
 
 from pytest_llmeval.errors import SandboxFault
+from pytest_llmeval.sandbox import selftest
+from pytest_llmeval.sandbox.interpreter import Interpreter, describe
 from pytest_llmeval.sandbox.isolation import Isolation, Level
+from pytest_llmeval.sandbox.jobs import Job, Jobs, fault
 from pytest_llmeval.sandbox.limits import Limits, calibrated
-from pytest_llmeval.sandbox.zygote import Zygote
-from pytest_llmeval.schema import Channel, Outcome, Problem, Program, Verdict
+from pytest_llmeval.sandbox.worker import Task, Worker, WorkerLost
+from pytest_llmeval.schema import Outcome, Problem, Program, Verdict
 
-GRACE_S = 5.0
+AUTO = (Level.NAMESPACES, Level.LANDLOCK, Level.SECCOMP)
+CHOICES = {
+    "auto": AUTO,
+    "require-A": (Level.NAMESPACES,),
+    **{level.value: (level,) for level in Level},
+}
 CALIBRATION_FACTOR = 10.0
-
-
-@dataclass(slots=True)
-class _Job:
-    program: Program
-    problem: Problem
-    limits: Limits
-    future: Future[Verdict]
-    attempts: int = 0
+LOSSES_ALLOWED = 1
 
 
 class Executor:
-    """Judges Programs. `close()` kills every worker with everything it forked."""
+    """Judges Programs. `close()` kills every worker with everything it forked; so does the end of this process."""
 
     def __init__(
         self,
@@ -40,45 +40,91 @@ class Executor:
         python: str = sys.executable,
         site: Iterable[str] = (),
     ) -> None:
-        self._level = level
+        """`python` runs the samples; `site` names the package directories they may import from."""
+        if level not in CHOICES:
+            raise SandboxFault(f"unknown sandbox level {level!r}; there are: {', '.join(CHOICES)}")
+        self._choice = level
         self._workers = workers or len(os.sched_getaffinity(0))
         self._limits = limits or Limits()
-        self._python = python
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._python, self._site = python, tuple(site)
+        self._jobs = Jobs(self._workers)
+        self._started: list[_Thread] = []
         self._isolation: Isolation | None = None
+        self._interpreter: Interpreter | None = None
 
     @property
     def isolation(self) -> Isolation:
-        """What holds samples in; SandboxFault before `start`."""
+        """What holds samples in, as the self-test found it; SandboxFault before `start`."""
         if self._isolation is None:
             raise SandboxFault("the sandbox was not started: call Executor.start() first")
         return self._isolation
 
+    @property
+    def environment(self) -> str:
+        """What programs may import, for the record: interpreter, version and declared packages."""
+        return str(self._interpreter) if self._interpreter else self._python
+
+    @property
+    def limits(self) -> Limits:
+        """What a sample may use where `submit` names no limits of its own."""
+        return self._limits
+
+    @property
+    def respawns(self) -> int:
+        """How many workers were lost and replaced so far."""
+        return sum(thread.respawns for thread in self._started)
+
     def start(self) -> None:
-        """Start every worker; SandboxFault where the interpreter does not start."""
-        ready: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-        for index in range(self._workers):
-            thread = threading.Thread(target=self._work, args=(ready,), name=f"sandbox-{index}", daemon=True)
+        """Start every worker at the strongest level that proves itself; SandboxFault where none does.
+
+        May be called from any thread; the workers belong to threads of their own.
+        """
+        self._interpreter = describe(self._python, self._site)
+        refusals = []
+        for level in CHOICES[self._choice]:
+            try:
+                self._isolation = self._start_at(level, self._interpreter)
+            except SandboxFault as refusal:
+                refusals.append(f"{level.value}: {refusal}")
+            else:
+                return
+        raise SandboxFault(
+            f"no isolation for untrusted code here (asked for: {self._choice}). Tried " + "; ".join(refusals)
+            + ". Without isolation, code that a model wrote would run with your rights, your files and your "
+            "network: --llmeval-sandbox=C allows that, with resource limits only."
+        )  # fmt: skip
+
+    def _start_at(self, level: Level, interpreter: Interpreter) -> Isolation:
+        threads = [
+            _Thread(index, self._jobs, level, interpreter, self._limits) for index in range(self._workers)
+        ]
+        for thread in threads:
             thread.start()
-            self._threads.append(thread)
-        failures = [failure for failure in (ready.get() for _ in self._threads) if failure]
-        if failures:
-            self.close()
-            raise failures[0]
-        self._isolation = Isolation(Level.RLIMITS, "open", "open", "inline")
+        outcomes = [thread.outcome.get() for thread in threads]
+        refusals = [outcome for outcome in outcomes if isinstance(outcome, SandboxFault)]
+        proven = [outcome for outcome in outcomes if isinstance(outcome, Isolation)]
+        for thread in threads:
+            thread.go_on.put(not refusals)
+        if refusals:
+            for thread in threads:
+                thread.join()
+            raise refusals[0]
+        self._started = threads
+        weakref.finalize(self, _stop, self._jobs, threads)
+        return proven[0]
 
     def submit(self, program: Program, problem: Problem, limits: Limits | None = None) -> Future[Verdict]:
-        """The verdict of `program`, in time; never hangs, never raises."""
-        job = _Job(program, problem, limits or self._limits, Future())
-        self._jobs.put(job)
+        """The verdict of `program`, in time. Callable from any thread; the future always resolves."""
+        job = Job(Task(program, problem, limits or self._limits))
+        job.future.set_running_or_notify_cancel()
+        if not self._jobs.add(job):
+            job.resolve(fault("the sandbox was closed"))
         return job.future
 
     def calibrate(self, problems: Iterable[Problem]) -> Limits:
-        """Fit the wall limit to this machine: the slowest canonical solution, times a factor."""
-        verdicts = [
-            self.submit(Program(p.prompt + p.canonical_solution, "canonical"), p).result() for p in problems
-        ]
+        """Fit the wall limit to this machine: what the slowest canonical solution takes, times a factor."""
+        futures = [self.submit(Program(p.prompt + p.canonical_solution, "canonical"), p) for p in problems]
+        verdicts = [future.result() for future in futures]
         self._limits = calibrated(
             self._limits,
             [v.wall_s for v in verdicts if v.passed and v.wall_s is not None],
@@ -87,48 +133,103 @@ class Executor:
         return self._limits
 
     def close(self) -> None:
-        """Kill every worker and what it forked. May be called again."""
-        for _ in self._threads:
-            self._jobs.put(None)
-        for thread in self._threads:
+        """Kill every worker and what it forked; samples still waiting become faults. May be called again."""
+        _stop(self._jobs, self._started)
+        for thread in self._started:
             thread.join()
-        self._threads.clear()
 
-    def _work(self, ready: queue.SimpleQueue[BaseException | None]) -> None:
+
+def _stop(jobs: Jobs, threads: list[_Thread]) -> None:
+    for job in jobs.close():
+        job.resolve(fault("the sandbox was closed"))
+    for thread in threads:
+        thread.interrupt()
+
+
+class _Thread(threading.Thread):
+    """Owns one worker: starts it, proves it, replaces it when it is lost.
+
+    The worker must be started here: the kernel kills it with the thread that started it.
+    """
+
+    def __init__(
+        self, index: int, jobs: Jobs, level: Level, interpreter: Interpreter, limits: Limits
+    ) -> None:
+        super().__init__(name=f"llmeval-sandbox-{index}", daemon=True)
+        self._jobs = jobs
+        self._level, self._interpreter, self._limits = level, interpreter, limits
+        self._worker: Worker | None = None
+        self._stopping = False
+        self.outcome: queue.SimpleQueue[Isolation | SandboxFault] = queue.SimpleQueue()
+        self.go_on: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self.respawns = 0
+
+    def run(self) -> None:
         try:
-            zygote = Zygote(self._python, {})
-        except SandboxFault as fault:
-            ready.put(fault)
-            return
-        ready.put(None)
-        while (job := self._jobs.get()) is not None:
+            self._worker = Worker(self._level, self._interpreter, self._limits)
+            self.outcome.put(selftest.prove(self._worker, self._level, self._limits))
+        except SandboxFault as refusal:
+            self.outcome.put(refusal)
+        except Exception as error:
+            self.outcome.put(SandboxFault(f"the worker did not start: {error!r}"))
+        try:
+            if self.go_on.get():
+                self._serve()
+        finally:
+            if self._worker is not None:
+                self._worker.close()
+
+    def interrupt(self) -> None:
+        """End what is under way; called from other threads."""
+        self._stopping = True
+        worker = self._worker
+        if worker is not None:
+            worker.interrupt()
+
+    def _serve(self) -> None:
+        while batch := self._jobs.take():
             try:
-                verdict = _judge(zygote, job)
-            except OSError as error:
-                zygote.close()
-                zygote = Zygote(self._python, {})
-                job.attempts += 1
-                if job.attempts < 2:
-                    self._jobs.put(job)
-                    continue
-                verdict = Verdict(Outcome.SANDBOX_ERROR, f"the worker was lost twice: {error!r}")
-            job.future.set_result(verdict)
-        zygote.close()
+                self._judge(batch)
+            finally:
+                self._jobs.finished()
 
+    def _judge(self, batch: list[Job]) -> None:
+        """Resolve the batch's jobs; what a lost worker leaves goes back to the queue."""
+        left = list(batch)
+        try:
+            if self._worker is None:
+                self._worker = Worker(self._level, self._interpreter, self._limits)
+            for verdict in self._worker.judge([job.task for job in batch]):
+                self._settle(left.pop(0), verdict)
+        except (WorkerLost, SandboxFault, OSError) as error:
+            self._replace()
+            if left:
+                self._again(left.pop(0), f"the worker was lost: {error}")
+            for job in reversed(left):
+                self._requeue(job, first=True)
 
-def _judge(zygote: Zygote, job: _Job) -> Verdict:
-    problem = job.problem
-    source = f"{job.program.source}\n{problem.test}\ncheck({problem.entry_point})"
-    zygote.send({"id": 0, "source": source, "limits": asdict(job.limits)})
-    report = zygote.receive(job.limits.wall_s + GRACE_S)
-    return _verdict(report)
+    def _replace(self) -> None:
+        lost, self._worker = self._worker, None
+        if lost is not None:
+            lost.close()
+        self.respawns += 1
 
+    def _settle(self, job: Job, verdict: Verdict | SandboxFault) -> None:
+        if isinstance(verdict, SandboxFault):
+            self._again(job, str(verdict))
+        elif verdict.outcome is Outcome.TIMEOUT and not job.alone:
+            job.alone = True  # others may have slowed it down: once more with the machine to itself
+            self._requeue(job)
+        else:
+            job.resolve(verdict)
 
-def _verdict(report: dict[str, object]) -> Verdict:
-    outcome, detail = Outcome.KILLED, f"ended with code {report['code']} without a verdict"
-    if report["status"] in ("timeout", "output_limit"):
-        outcome, detail = Outcome(str(report["status"])), ""
-    elif report["verdict"]:
-        name, _, detail = str(report["verdict"]).partition(" ")
-        outcome = Outcome(name)
-    return Verdict(outcome, detail, str(report["output"]), float(str(report["wall_s"])), Channel.INLINE)
+    def _again(self, job: Job, why: str) -> None:
+        job.losses += 1
+        if job.losses > LOSSES_ALLOWED:
+            job.resolve(fault(why))
+        else:
+            self._requeue(job, first=True)
+
+    def _requeue(self, job: Job, first: bool = False) -> None:
+        if self._stopping or not self._jobs.add(job, first):
+            job.resolve(fault("the sandbox was closed"))

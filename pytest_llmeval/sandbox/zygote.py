@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+from functools import cache
 from importlib import resources
 from typing import Any
 
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox.jail import wire
+from pytest_llmeval.sandbox.launch import Launch
 
 START_TIMEOUT_S = 30.0
-MODULES = ("wire", "zygote")
+DEATH_TIMEOUT_S = 10.0
+MODULES = (
+    "kernel", "seccomp", "landlock", "wire", "codec", "explain", "candidate", "inline", "checker", "confine",
+    "zygote",
+)  # fmt: skip
 
 # Runs before anything of ours exists in the interpreter: builds the package `jail` from what the socket says.
 BOOTSTRAP = """\
 import json, os, sys, types
+sys.path[:] = [path for path in sys.path if path]
 def take(size):
     data = b""
     while len(data) < size:
@@ -31,12 +38,16 @@ for name, source in feed["modules"]:
     sys.modules["jail." + name] = module
     setattr(package, name, module)
     exec(compile(source, "<jail." + name + ">", "exec"), module.__dict__)
-control = os.dup(0)
-sys.modules["jail.zygote"].main(control, feed["config"])
+config = feed.pop("config")
+feed.clear()
+sys.modules["jail.zygote"].main(config)
 """
+# -I would ignore PYTHONHASHSEED, without which the order of sets differs from run to run.
+FLAGS = ("-S", "-s", "-B", "-c", BOOTSTRAP)
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "HOME": "/tmp",
+    "TMPDIR": "/tmp",
     "LANG": "C.UTF-8",
     "PYTHONHASHSEED": "0",
     "OMP_NUM_THREADS": "1",
@@ -47,57 +58,98 @@ ENVIRONMENT = {
 class Zygote:
     """One started interpreter. `close()` kills it with everything it forked."""
 
-    def __init__(self, python: str, config: dict[str, Any]) -> None:
-        ours, theirs = socket.socketpair()
+    def __init__(self, python: str, launch: Launch, role: dict[str, Any], inherited: tuple[int, ...]) -> None:
+        """SandboxFault where it does not start; must be called in a thread that outlives it.
+
+        bwrap and zygote ask the kernel to kill them with the thread that started them.
+        """
+        self._socket, theirs = socket.socketpair()
+        environment = ENVIRONMENT | {"HOME": launch.config["work"], "TMPDIR": launch.config["work"]}
         with theirs:
             self._process = subprocess.Popen(
-                [python, "-I", "-S", "-c", BOOTSTRAP],
+                [*launch.command, python, *FLAGS],
                 stdin=theirs,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=ENVIRONMENT,
+                stderr=subprocess.PIPE,
+                env=ENVIRONMENT if launch.config["work"] == "/" else environment,
+                cwd="/",
+                pass_fds=inherited,
                 start_new_session=True,
             )
-        self._socket = ours
-        self._socket.settimeout(START_TIMEOUT_S)
         try:
-            self.send({"modules": _sources(), "config": config})
-            self.receive(START_TIMEOUT_S)
+            self.send({"modules": _sources(), "config": launch.config | role})
+            self.ready = self.receive(START_TIMEOUT_S)
         except OSError as error:
+            raise SandboxFault(self._last_words() or repr(error)) from error
+        if "refused" in self.ready:
             self.close()
-            raise SandboxFault(
-                f"the interpreter {python} does not start in the sandbox: {error!r}"
-            ) from error
+            raise SandboxFault(self.ready["refused"])
+        self._forget_stderr()
 
     def send(self, message: dict[str, Any]) -> None:
-        data = json.dumps(message).encode("ascii")
+        """Hand over one message; OSError where the zygote is lost."""
+        data = json.dumps(message, separators=(",", ":")).encode("ascii")
         self._socket.sendall(len(data).to_bytes(wire.HEADER_BYTES, "little") + data)
 
     def receive(self, timeout_s: float) -> dict[str, Any]:
         """The next message; OSError (also TimeoutError) where the zygote is lost."""
-        self._socket.settimeout(timeout_s)
-        size = int.from_bytes(self._take(wire.HEADER_BYTES), "little")
-        message: dict[str, Any] = json.loads(self._take(size))
+        message: dict[str, Any] = json.loads(self.receive_block(timeout_s))
         return message
 
+    def receive_block(self, timeout_s: float) -> bytes:
+        """The next block of bytes; OSError (also TimeoutError) where the zygote is lost."""
+        self._socket.settimeout(timeout_s)
+        return self._take(int.from_bytes(self._take(wire.HEADER_BYTES), "little"))
+
     def _take(self, size: int) -> bytes:
-        data = b""
-        while len(data) < size:
-            part = self._socket.recv(size - len(data))
+        parts, missing = [], size
+        while missing:
+            part = self._socket.recv(min(missing, 1 << 20))
             if not part:
                 raise ConnectionResetError("the zygote died")
-            data += part
-        return data
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
+
+    def interrupt(self) -> None:
+        """Make every call that waits for this zygote fail; callable from any thread."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # it was lost already
 
     def close(self) -> None:
-        self._socket.close()
+        """End it with all it forked, and wait until they are gone."""
+        self.interrupt()  # it then kills its sample and leaves
         try:
             self._process.wait(1)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._forget_stderr()
+        self._socket.settimeout(DEATH_TIMEOUT_S)
+        try:  # the end of the stream says that every process that could hold it is dead
+            while self._socket.recv(1 << 16):
+                continue
+        except OSError:
+            pass
+        self._socket.close()
+
+    def _last_words(self) -> str:
+        self._process.kill()
+        assert self._process.stderr is not None
+        with self._process.stderr:
+            words = self._process.stderr.read(4096).decode("utf-8", "replace").strip()
+        self._process.wait()
+        self._socket.close()
+        return words.splitlines()[-1] if words else ""
+
+    def _forget_stderr(self) -> None:
+        if self._process.stderr is not None:
+            self._process.stderr.close()
 
 
-def _sources() -> list[tuple[str, str]]:
+@cache
+def _sources() -> tuple[tuple[str, str], ...]:
     jail = resources.files("pytest_llmeval.sandbox.jail")
-    return [(name, (jail / f"{name}.py").read_text("utf-8")) for name in MODULES]
+    return tuple((name, (jail / f"{name}.py").read_text("utf-8")) for name in MODULES)

@@ -35,15 +35,24 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def read_message(fd: int, max_bytes: int = 1 << 30) -> Any:
-    """One JSON value; ValueError where it is larger than `max_bytes` or not JSON."""
+def read_block(fd: int, max_bytes: int = 1 << 30) -> bytes:
+    """One block; ValueError where its header announces more than `max_bytes`."""
     size = int.from_bytes(read_exact(fd, HEADER_BYTES), "little")
     if size > max_bytes:
-        raise ValueError(f"message of {size} bytes, allowed are {max_bytes}")
-    return json.loads(read_exact(fd, size))
+        raise ValueError(f"a block of {size} bytes, allowed are {max_bytes}")
+    return read_exact(fd, size)
+
+
+def write_block(fd: int, data: bytes) -> None:
+    """One block with its header."""
+    write_all(fd, len(data).to_bytes(HEADER_BYTES, "little") + data)
+
+
+def read_message(fd: int) -> Any:
+    """One JSON value from a trusted writer."""
+    return json.loads(read_block(fd))
 
 
 def write_message(fd: int, value: Any) -> None:
     """One JSON value; lone surrogates and NUL cross as escapes."""
-    data = json.dumps(value, separators=(",", ":")).encode("ascii")
-    write_all(fd, len(data).to_bytes(HEADER_BYTES, "little") + data)
+    write_block(fd, json.dumps(value, separators=(",", ":")).encode("ascii"))

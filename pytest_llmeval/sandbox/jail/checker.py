@@ -1,0 +1,207 @@
+"""The trusted side of the split channel: run a problem's tests against answers from another process.
+
+One checker serves the samples of one problem in turn. It meets candidates only as decoded plain data, runs
+the problem's own source in a fresh namespace for each, and retires after anything unusual.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+from typing import Any
+
+from . import candidate, codec, explain, wire
+
+MAX_DETAIL = 400
+GRACE_S = 1.0  # beyond the candidate's own limit, for a comparison that does not end
+
+
+class Stop(BaseException):
+    """Ends the tests whatever they catch: the sample cannot pass any more."""
+
+    def __init__(self, outcome: str, detail: str, retires: bool = False) -> None:
+        super().__init__(detail)
+        self.outcome, self.detail, self.retires = outcome, detail, retires
+
+
+class Answers:
+    """The function under test, as tests see it: each call crosses to the candidate and back."""
+
+    def __init__(self, fd: int, writes_back: bool) -> None:
+        self._fd = fd
+        self._writes_back = writes_back
+        self._stop: Stop | None = None
+        self.calls = 0
+        self.arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+        self.result: Any = None
+        self.raised: BaseException | None = None
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        if self._stop is not None:
+            raise self._stop
+        self.arguments, self.result = (arguments, keywords), None
+        try:
+            reply = self._exchange(self._request(arguments, keywords))
+            self.calls += 1
+            return self._answer(reply, arguments)
+        except Stop as stop:
+            self._stop = stop
+            raise
+
+    def finish(self) -> None:
+        """Hold the program to what tests may have missed: that it loads, and every `Stop` they caught."""
+        if self._stop is not None:
+            raise self._stop
+        if not self.calls:
+            self._answer(self._exchange(b"null"), ())
+
+    def _request(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> bytes:
+        try:
+            return codec.dumps(codec.encode([list(arguments), keywords]))
+        except codec.TooLarge as error:
+            # Only answers that the tests pass on can grow like this.
+            outcome = "wrong_answer" if self.calls else "sandbox_error"
+            raise Stop(outcome, f"arguments cannot cross: {error}") from None
+        except codec.NotPlainData as error:
+            raise Stop(
+                "sandbox_error", f"the tests pass a {error}, which cannot cross: declare the problem inline"
+            ) from None
+
+    def _exchange(self, request: bytes) -> Any:
+        try:
+            wire.write_block(self._fd, request)
+            return codec.loads(wire.read_block(self._fd, codec.MAX_BYTES + 4096))
+        except (EOFError, ConnectionError):
+            raise Stop("ended", "the program's process ended") from None
+        except (ValueError, codec.Malformed) as error:
+            raise Stop("forged", f"malformed answer: {error}", retires=True) from None
+
+    def _answer(self, reply: Any, arguments: tuple[Any, ...]) -> Any:
+        try:
+            match reply:
+                case ["p"]:
+                    return None
+                case ["r", body, *written] if len(written) == self._writes_back:
+                    self.result = codec.decode(body)
+                    for mine, theirs in zip(
+                        arguments, codec.decode(written[0]) if written else (), strict=False
+                    ):
+                        write_back(mine, theirs)
+                    return self.result
+                case ["e", body]:
+                    self.raised = codec.decode_exception(body)
+                    self.raised_text = f"{body[1]}: {body[2]}" if body[2] else body[1]
+                    raise self.raised
+                case ["u", str(why)]:
+                    raise Stop("wrong_answer", f"not_plain_data: returned a value that cannot cross: {why}")
+                case ["x", "syntax_error" | "exception" | "memory" as outcome, str(text)]:
+                    raise Stop(outcome, text)
+        except codec.Malformed as error:
+            raise Stop("forged", f"malformed answer: {error}", retires=True) from None
+        except codec.NotPlainData as error:
+            raise Stop("wrong_answer", f"not_plain_data: {error}") from None
+        raise Stop("forged", "malformed answer", retires=True)
+
+
+def write_back(mine: Any, theirs: Any) -> None:
+    """Make a mutable argument equal to the candidate's copy of it, in place."""
+    if type(mine) is not type(theirs):
+        return
+    if type(mine) is list:
+        for index, (old, new) in enumerate(zip(mine, theirs, strict=False)):
+            if type(old) is type(new) and type(old) in (list, dict):
+                write_back(old, new)
+                theirs[index] = old
+        mine[:] = theirs
+    elif type(mine) is dict:
+        for key, old in mine.items():
+            if type(old) in (list, dict) and type(theirs.get(key)) is type(old):
+                write_back(old, theirs[key])
+                theirs[key] = old
+        _refill(mine, theirs)
+    elif type(mine) in (set, bytearray, codec.deque):
+        mine.clear()
+        mine.extend(theirs) if type(mine) is not set else mine.update(theirs)
+
+
+def _refill(mine: dict[Any, Any], theirs: dict[Any, Any]) -> None:
+    mine.clear()
+    mine.update(theirs)
+
+
+class Tests:
+    """One problem's trusted source, compiled once."""
+
+    def __init__(self, problem: dict[str, Any]) -> None:
+        self.entry_point: str = problem["entry_point"]
+        self.writes_back: bool = problem["mutates_arguments"]
+        self.source: str = problem["test"]
+        self._setup = compiled_setup(problem["prompt"])
+        self._test = compile(self.source, explain.TEST_NAME, "exec", dont_inherit=True)
+        self._check = compile(f"check({self.entry_point})", "<check>", "exec", dont_inherit=True)
+        self._chance = random.getstate()
+
+    def run(self, fd: int) -> tuple[str, str, bool]:
+        """Outcome, detail in one line, and whether this checker must retire."""
+        random.setstate(self._chance)  # every sample meets the same tests
+        answers = Answers(fd, self.writes_back)
+        namespace: dict[str, Any] = {}
+        try:
+            exec(self._setup, namespace)
+            namespace[self.entry_point] = answers
+            exec(self._test, namespace)
+            exec(self._check, namespace)
+            answers.finish()
+        except Stop as stop:
+            return stop.outcome, stop.detail, stop.retires
+        except BaseException as error:
+            return self._failed(error, answers)
+        return "passed", "", False
+
+    def _failed(self, error: BaseException, answers: Answers) -> tuple[str, str, bool]:
+        try:
+            answers.finish()  # a test that caught a Stop and failed later: the Stop is the reason
+        except Stop as stop:
+            return stop.outcome, stop.detail, stop.retires
+        except BaseException as late:
+            error = late
+        if error is answers.raised:
+            return candidate.outcome_of(error), answers.raised_text, False
+        if isinstance(error, codec.IteratorCut):
+            return "wrong_answer", f"not_plain_data: {error}", False
+        retires = isinstance(error, MemoryError | RecursionError)
+        return "wrong_answer", explain.failure(error, self.source, answers), retires
+
+
+def compiled_setup(prompt: str) -> Any:
+    """The prompt as trusted set-up: its imports and helpers, with an empty body for the function it asks for."""
+    for source in (prompt.rstrip("\n") + "\n    pass\n", prompt):
+        try:
+            return compile(source, "<prompt>", "exec", dont_inherit=True)
+        except SyntaxError:
+            continue
+    return compile("", "<prompt>", "exec")
+
+
+def serve(link: socket.socket, verdicts: socket.socket, problem: dict[str, Any]) -> None:
+    """Judge `problem["count"]` samples that arrive over `link`; stop early after anything unusual."""
+    tests, broken = None, ""
+    try:
+        tests = Tests(problem)
+    except BaseException as error:
+        broken = f"the problem's own source does not compile: {candidate.described(error)}"
+    for _ in range(problem["count"]):
+        data, (fd, *_), _, _ = socket.recv_fds(link, 64, 1)
+        sample = json.loads(data)
+        signal.setitimer(signal.ITIMER_REAL, sample["wall_s"] + GRACE_S)
+        outcome, detail, retires = tests.run(fd) if tests else ("sandbox_error", broken, False)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        line = " ".join(detail.split())[:MAX_DETAIL]
+        verdicts.send(json.dumps([sample["id"], outcome, line, retires]).encode("ascii"))
+        link.send(data)  # the candidate is not needed any more
+        os.close(fd)
+        if retires:
+            return

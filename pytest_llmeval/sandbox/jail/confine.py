@@ -1,0 +1,166 @@
+"""How a zygote shuts itself in, and what each sample gives up beyond that."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+from . import kernel, landlock, seccomp
+
+TMP = "/tmp"
+NOT_DUMPABLE, DUMPABLE = 0, 1
+
+
+@dataclass
+class Jail:
+    """What `enter` set up and samples rely on."""
+
+    level: str
+    machine: str
+    bounds_threads: bool  # the user id is ours alone, so a limit on its tasks means this sample's
+    tmp_bytes: int = 0
+    own_pid_namespace: int = -1
+    tmp_untouched: tuple[int, ...] = ()
+    filters: dict[bool, bytes] | None = None
+
+
+def enter(config: dict[str, Any]) -> Jail:
+    """Shut this process in at the level of `config`; returns in a new process at level A."""
+    level, uid = config["level"], config["uid"]
+    machine = platform.machine()
+    jail = Jail(level, machine, bounds_threads=level == "A" or uid is not None)
+    kernel_rule(kernel.PR_SET_PDEATHSIG, signal.SIGKILL, level)
+    if uid is not None:
+        become(uid, keep_search=config["keep_search"])
+    if level == "A":
+        _enter_namespaces(jail, config["tmp_bytes"])
+    else:
+        os.chdir(config["work"])
+    if level == "C":
+        return jail
+    if uid is None and level != "A":
+        kernel.set_capabilities(0)
+    if level == "B":
+        landlock.restrict(config["readable"], config["listable"], config["writable"])
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    kernel.install_filter(seccomp.zygote_filter(level, machine))
+    jail.filters = {allow: seccomp.sample_filter(level, machine, allow) for allow in (False, True)}
+    kernel.prctl(kernel.PR_SET_DUMPABLE, NOT_DUMPABLE)
+    return jail
+
+
+def kernel_rule(option: int, value: int, level: str) -> None:
+    """A prctl that level C, which promises nothing, can do without."""
+    try:
+        kernel.prctl(option, value)
+    except (OSError, AttributeError):
+        if level != "C":
+            raise
+
+
+def become(uid: int, keep_search: bool) -> None:
+    """Give up root for a user id that owns nothing.
+
+    `keep_search` keeps the right to look through directories that only root may enter, for an interpreter
+    that lives in one; Landlock, which this level adds, still names every file that can be read.
+    """
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    if keep_search:
+        kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
+    os.setresuid(uid, uid, uid)
+    kernel.set_capabilities(1 << kernel.CAP_DAC_READ_SEARCH if keep_search else 0)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, DUMPABLE)  # /proc/self must be ours for a moment longer
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # changing user cleared it
+
+
+def _enter_namespaces(jail: Jail, tmp_bytes: int) -> None:
+    """Become process 1 of a pid namespace that our own user namespace owns, with an empty /proc and /tmp."""
+    uid, gid = os.getuid(), os.getgid()
+    kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+    child = os.fork()
+    if child:
+        os.closerange(0, 4096)
+        os.waitpid(child, 0)
+        os._exit(0)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
+    hidden = kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    kernel.mount("none", "/proc", "tmpfs", hidden, "size=4k,nr_inodes=2,mode=555")
+    jail.tmp_bytes = tmp_bytes
+    _mount_tmp(jail)
+    jail.own_pid_namespace = os.pidfd_open(os.getpid())
+
+
+# ---------------------------------------------------------------- the sample's own directory
+
+
+def _mount_tmp(jail: Jail) -> None:
+    options = f"size={jail.tmp_bytes},nr_inodes=2048,mode=700"
+    kernel.mount("tmp", TMP, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
+    os.chdir(TMP)
+    jail.tmp_untouched = _tmp_state()
+
+
+def _tmp_state() -> tuple[int, ...]:
+    """Changes with anything a sample leaves in /tmp: an entry, a byte, or the directory's own attributes."""
+    directory, space = os.stat(TMP), os.statvfs(TMP)
+    try:
+        attributes = len(os.listxattr(TMP))
+    except OSError:  # this kernel's tmpfs has none
+        attributes = 0
+    return (directory.st_ctime_ns, directory.st_mode, space.f_bfree, space.f_ffree, attributes)
+
+
+def clean(jail: Jail, work: str) -> None:
+    """Leave the next sample nothing of this one's files. A mount costs more than a sample: only where touched."""
+    if jail.level == "A" and _tmp_state() != jail.tmp_untouched:
+        os.chdir("/")
+        kernel.detach(TMP)
+        _mount_tmp(jail)
+    elif jail.level == "C":
+        _empty(work)
+
+
+def _empty(directory: str) -> None:
+    for entry in os.scandir(directory):
+        if entry.is_dir(follow_symlinks=False):
+            os.chmod(entry.path, 0o700)
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            os.unlink(entry.path)
+
+
+# ---------------------------------------------------------------- each sample
+
+
+def enter_sample(jail: Jail, limits: dict[str, Any]) -> None:
+    """The last steps before hostile code runs in this process."""
+    os.setsid()
+    if jail.level != "A":  # where no pid namespace ends with the zygote
+        kernel_rule(kernel.PR_SET_PDEATHSIG, signal.SIGKILL, jail.level)
+    bounds = [
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CPU, limits["cpu_s"]),
+        (resource.RLIMIT_AS, limits["memory_bytes"]),
+        (resource.RLIMIT_FSIZE, limits["file_bytes"]),
+        (resource.RLIMIT_NOFILE, limits["open_files"]),
+        (resource.RLIMIT_MEMLOCK, 0),
+    ]
+    if jail.bounds_threads:
+        bounds.append((resource.RLIMIT_NPROC, limits["threads"] + limits["processes"]))
+    for kind, bound in bounds:
+        resource.setrlimit(kind, (bound, bound))
+    if jail.level == "A":
+        kernel.set_capabilities(0)
+    if jail.filters is not None:
+        code = jail.filters[jail.level == "A" and limits["processes"] > 0]
+        kernel.install_filter(code if jail.level == "A" else seccomp.for_pid(code, os.getpid()))

