@@ -52,7 +52,8 @@ def body_draft(body: Body, context: Context, parser: Parser) -> Draft | None:
     statements = parser.statements(context.prompt + body.text) if body.text.strip() else None
     if statements is None or find_entry(statements, context.entry_point) is None:
         return None
-    return draft_from(statements, context, salvaged(body.rest, parser))
+    draft = draft_from(statements, context, salvaged(body.rest, parser))
+    return draft if draft is not None and (gives_result(draft) or not body.repairs) else None
 
 
 def salvaged(text: str, parser: Parser) -> tuple[Statement, ...]:

@@ -1,6 +1,7 @@
 """What a function needs, and nothing else: reachability over a module's top-level statements.
 
-Example calls, prints, asserts, tests and `__main__` blocks are not reachable and fall away; imports, constants, helpers, classes, decorators and the statements that fill a table stay.
+Example calls, prints, asserts, tests and `__main__` blocks are not reachable and fall away; imports, constants,
+helpers, classes, decorators and the statements that fill a table stay.
 """
 
 from __future__ import annotations
@@ -93,9 +94,8 @@ class _Search:
         ]
 
     def _every_definition(self) -> list[str]:
-        """Source that is computed may name anything that the module defines."""
-        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, *_IMPORTS)
-        return [name for s, n in self._pairs() if isinstance(s.node, kinds) for name in n.binds]
+        """Source that is computed may name anything that the module defines, but runs none of its calls."""
+        return [name for s, n in self._pairs() if _is_definition(s.node) for name in n.binds]
 
     def _missing(self) -> frozenset[str]:
         if any(_is_star_import(statement.node) for statement in self._statements):
@@ -107,7 +107,15 @@ class _Search:
 def _may_stay(node: ast.stmt, entry_point: str) -> bool:
     if isinstance(node, _NEVER) or _is_main_guard(node):
         return False
-    return isinstance(node, (ast.FunctionDef, ast.ClassDef)) or not calls_function(node, entry_point)
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return True
+    return not calls_function(node, entry_point) and not calls_function(node, "input")
+
+
+def _is_definition(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Assign):
+        return not any(isinstance(inner, ast.Call) for inner in ast.walk(node.value))
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, *_IMPORTS))
 
 
 def _is_main_guard(node: ast.stmt) -> bool:

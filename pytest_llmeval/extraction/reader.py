@@ -15,6 +15,7 @@ from pytest_llmeval.extraction.fences import Block, between_fence_lines, fenced_
 from pytest_llmeval.extraction.syntax import Parser, Statement
 
 _INLINE_CODE = re.compile(r"(?<!`)(`{1,2})(?!`)([^`]{1,20000}+)\1(?!`)")
+_CODE_LINE = re.compile(r"(?:^|[^\w])(?:def|class|for|while|if|with|try|lambda)\b[^\n]*:[ \t]*(?:#[^\n]*)?$", re.MULTILINE)
 _JSON_START = re.compile(r"\s*[\[{]")
 
 
@@ -99,7 +100,7 @@ class Reader:
 
     def _body(self, text: str) -> Draft | None:
         """The function's body without its signature."""
-        blocks = _texts(fenced_blocks(text)) or _texts(between_fence_lines(text))
+        blocks = _texts((*between_fence_lines(text), *fenced_blocks(text)))
         for block in (*reversed(blocks), *_from_first_indented_line(text)):
             for body in bodies(block.rstrip(), self.context.indent):
                 draft = body_draft(body, self.context, self.parser)
@@ -172,9 +173,11 @@ def _folded(text: str) -> str:
 
 
 def _from_first_indented_line(text: str) -> list[str]:
-    """A body after a sentence of prose."""
+    """A body after a sentence of prose, but not the body of some other function."""
     match = re.search(r"^[ \t]+\S", text, re.MULTILINE)
-    return [text[match.start() :]] if match and match.start() else []
+    if match is None or _CODE_LINE.search(text, 0, match.start()):
+        return []
+    return [text[match.start() :]]
 
 
 def _json_strings(text: str) -> Iterator[str]:
