@@ -24,10 +24,14 @@ _UNWANTED_RULES = ("code", "html_block", "reference", "lheading", "hr", "inline"
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A stretch of an answer that may be code. `closed` is False where the answer ended inside a fence."""
+    """A stretch of an answer that may be code. `closed` is False where the answer ended inside a fence.
+
+    `introduction` is the line of prose before it.
+    """
 
     text: str
     closed: bool = True
+    introduction: str = ""
 
 
 def fenced_blocks(text: str) -> list[Block]:
@@ -43,7 +47,7 @@ def fenced_blocks(text: str) -> list[Block]:
         block
         for token in _markdown().parse(text)
         if token.type == "fence"
-        for block in _blocks_of(token, closed=_is_closed(token, lines))
+        for block in _blocks_of(token, lines)
     ]
 
 
@@ -69,9 +73,9 @@ def _markdown() -> MarkdownIt:
     return MarkdownIt("commonmark").disable(_UNWANTED_RULES)
 
 
-def _blocks_of(token: Token, *, closed: bool) -> Iterator[Block]:
+def _blocks_of(token: Token, lines: list[str]) -> Iterator[Block]:
     content = _content(token)
-    yield Block(content, closed)
+    yield Block(content, _is_closed(token, lines), _introduction(token, lines))
     if _OPENING_LINE.search(content):
         yield from between_fence_lines(content)
 
@@ -80,6 +84,11 @@ def _content(token: Token) -> str:
     """The fence's text, with code that was written on the opening line after the language."""
     code = _CODE_AFTER_LANGUAGE.split(token.info, maxsplit=1)
     return f"{code[1]}\n{token.content}" if len(code) == 2 else token.content
+
+
+def _introduction(token: Token, lines: list[str]) -> str:
+    first, _ = token.map or (0, 0)
+    return next((line for line in reversed(lines[max(0, first - 4) : first]) if line.strip()), "")
 
 
 def _is_closed(token: Token, lines: list[str]) -> bool:

@@ -1,13 +1,14 @@
 """What a function needs, and nothing else: reachability over a module's top-level statements.
 
-Example calls, prints, asserts, tests and `__main__` blocks are not reachable and fall away; imports, constants,
-helpers, classes, decorators and the statements that fill a table stay.
+Example calls, prints, asserts, tests and `__main__` blocks are not reachable and fall away. Imports,
+constants, helpers, classes, decorators and the statements that fill a table stay.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ from pytest_llmeval.extraction.names import Names, calls_function, configures_mo
 from pytest_llmeval.extraction.syntax import Statement
 
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
-_DYNAMIC = frozenset({"eval", "exec", "globals", "locals", "vars"})
+_DYNAMIC = frozenset({"eval", "exec", "globals", "locals", "vars", "getattr"})
+_WORD = re.compile(r"[^\W\d]\w*")
 _NEVER = (ast.Assert, ast.Raise, ast.Delete)
 _IMPORTS = (ast.Import, ast.ImportFrom)
 
@@ -77,15 +79,14 @@ class _Search:
             self._needed.add(name)
             for position in self._by_name.get(name, ()):
                 waiting.extend(self._keep(position))
-            if name in _DYNAMIC:
-                waiting.extend(self._every_definition())
         return Reach(tuple(self._statements[i] for i in sorted(self._kept)), self._missing())
 
     def _keep(self, position: int) -> frozenset[str]:
         if position in self._kept:
             return frozenset()
         self._kept.add(position)
-        return self._names[position].uses
+        uses = self._names[position].uses
+        return uses | self._named_in_strings(position) if uses & _DYNAMIC else uses
 
     def _unconditional(self) -> list[int]:
         """Star imports bind unknown names; `__future__` changes how the rest is read."""
@@ -93,9 +94,11 @@ class _Search:
             i for i, s in enumerate(self._statements) if _is_star_import(s.node) or is_future_import(s.node)
         ]
 
-    def _every_definition(self) -> list[str]:
-        """Source that is computed may name anything that the module defines, but runs none of its calls."""
-        return [name for s, n in self._pairs() if _is_definition(s.node) for name in n.binds]
+    def _named_in_strings(self, position: int) -> frozenset[str]:
+        """The module's names that stand in a statement's strings, where it evaluates source."""
+        strings = (n.value for n in ast.walk(self._statements[position].node) if isinstance(n, ast.Constant))
+        words = {word for text in strings if isinstance(text, str) for word in _WORD.findall(text)}
+        return frozenset(words & self._by_name.keys())
 
     def _missing(self) -> frozenset[str]:
         if any(_is_star_import(statement.node) for statement in self._statements):
@@ -110,12 +113,6 @@ def _may_stay(node: ast.stmt, entry_point: str) -> bool:
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         return True
     return not calls_function(node, entry_point) and not calls_function(node, "input")
-
-
-def _is_definition(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Assign):
-        return not any(isinstance(inner, ast.Call) for inner in ast.walk(node.value))
-    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, *_IMPORTS))
 
 
 def _is_main_guard(node: ast.stmt) -> bool:

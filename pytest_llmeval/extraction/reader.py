@@ -8,14 +8,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_llmeval.extraction.bodies import bodies, body_draft, gives_result, salvaged, without_tail
-from pytest_llmeval.extraction.choice import choose
+from pytest_llmeval.extraction.choice import Candidate, choose
 from pytest_llmeval.extraction.context import Context
 from pytest_llmeval.extraction.draft import Draft, draft_from
 from pytest_llmeval.extraction.fences import Block, between_fence_lines, fenced_blocks, rejoined_blocks
 from pytest_llmeval.extraction.syntax import Parser, Statement
 
 _INLINE_CODE = re.compile(r"(?<!`)(`{1,2})(?!`)([^`]{1,20000}+)\1(?!`)")
-_CODE_LINE = re.compile(r"(?:^|[^\w])(?:def|class|for|while|if|with|try|lambda)\b[^\n]*:[ \t]*(?:#[^\n]*)?$", re.MULTILINE)
+_CODE_LINE = re.compile(
+    r"(?:^|[^\w])(?:def|class|for|while|if|with|try|lambda)\b[^\n]*:[ \t]*(?:#[^\n]*)?$", re.MULTILINE
+)
 _JSON_START = re.compile(r"\s*[\[{]")
 
 
@@ -53,19 +55,19 @@ class Reader:
         return None
 
     def _closed_fences(self, text: str) -> Draft | None:
-        return self._choose([block.text for block in fenced_blocks(text) if block.closed], text)
+        return self._choose([block for block in fenced_blocks(text) if block.closed], text)
 
     def _open_fences(self, text: str) -> Draft | None:
         """The last fence never closed: the answer stopped at a stop string or its length limit."""
-        return self._choose([block.text for block in fenced_blocks(text) if not block.closed], text)
+        return self._choose([block for block in fenced_blocks(text) if not block.closed], text)
 
     def _between_fences(self, text: str) -> Draft | None:
         """Fences are absent or broken: opened by a prefill, closed twice, or one is missing."""
-        return self._choose(_texts(between_fence_lines(text)), text)
+        return self._choose(between_fence_lines(text), text)
 
     def _rejoined_fences(self, text: str) -> Draft | None:
         for block in rejoined_blocks(text):
-            draft = self._choose([block.text], text)
+            draft = self._choose([block], text)
             if draft is not None or self.parser.exhausted:
                 return draft
         return None
@@ -80,7 +82,7 @@ class Reader:
         return None
 
     def _inline_code(self, text: str) -> Draft | None:
-        return self._choose([match[2] for match in _INLINE_CODE.finditer(text)], text)
+        return self._choose([Block(match[2]) for match in _INLINE_CODE.finditer(text)], text)
 
     def _json(self, text: str) -> Draft | None:
         """`{"code": "def f(x): …"}`, alone or in a fence."""
@@ -142,10 +144,14 @@ class Reader:
         match = re.search(pattern, text, re.MULTILINE)
         return text[: match.start()].count("\n") if match else None
 
-    def _choose(self, sources: Sequence[str], text: str) -> Draft | None:
-        """The best of the sources that define the entry point and compile as they are."""
-        drafts = (self._whole(source, text) for source in sources if self._mentions(source))
-        return choose([draft for draft in drafts if draft is not None])
+    def _choose(self, blocks: Sequence[Block], text: str) -> Draft | None:
+        """The best of the blocks that define the entry point and compile as they are."""
+        candidates = []
+        for block in blocks:
+            draft = self._whole(block.text, text) if self._mentions(block.text) else None
+            if draft is not None:
+                candidates.append(Candidate(draft, block.introduction))
+        return choose(candidates)
 
     def _whole(self, source: str, text: str) -> Draft | None:
         statements = self.parser.statements(source.rstrip())

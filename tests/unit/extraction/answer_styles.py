@@ -320,7 +320,9 @@ def unfenced_with_prose(s: Solution) -> str:
 
 @_chat
 def french(s: Solution) -> str:
-    return f"Voici la solution :\n\n{_fence(s.full)}\nCette fonction renvoie le résultat attendu, n'est-ce pas ?"
+    return (
+        f"Voici la solution :\n\n{_fence(s.full)}\nCette fonction renvoie le résultat attendu, n'est-ce pas ?"
+    )
 
 
 @_chat
@@ -395,7 +397,7 @@ def answer_tags_around_fence(s: Solution) -> str:
 
 @_chat
 def html_entities(s: Solution) -> str:
-    return f"<pre><code class=\"language-python\">{html.escape(s.full)}</code></pre>"
+    return f'<pre><code class="language-python">{html.escape(s.full)}</code></pre>'
 
 
 @_chat
@@ -421,13 +423,19 @@ def tabs(s: Solution) -> str:
 @_chat
 def tabs_mixed_with_spaces(s: Solution) -> str:
     lines = s.full.split("\n")
-    return _fence("\n".join("\t" + line[4:] if line.startswith("    ") and i % 2 else line for i, line in enumerate(lines)))
+    return _fence(
+        "\n".join(
+            "\t" + line[4:] if line.startswith("    ") and i % 2 else line for i, line in enumerate(lines)
+        )
+    )
 
 
 @_chat
 def interactive_session(s: Solution) -> str:
     lines = s.bare.rstrip().split("\n")
-    session = "\n".join([f">>> {lines[0]}", *(f"... {line}" for line in lines[1:]), "...", f">>> {s.call}", "0"])
+    session = "\n".join(
+        [f">>> {lines[0]}", *(f"... {line}" for line in lines[1:]), "...", f">>> {s.call}", "0"]
+    )
     return _fence(session)
 
 
@@ -484,7 +492,9 @@ def camel_case(s: Solution) -> str:
 @_chat
 def cached(s: Solution) -> str:
     wrapped = s.bare.replace(s.name, f"{s.name}_impl", 1) + f"\n{s.name} = wrap({s.name}_impl)\n"
-    return _fence(f"import functools\n\ndef wrap(f):\n    @functools.wraps(f)\n    def g(*a):\n        return f(*a)\n    return g\n\n{wrapped}")
+    return _fence(
+        f"import functools\n\ndef wrap(f):\n    @functools.wraps(f)\n    def g(*a):\n        return f(*a)\n    return g\n\n{wrapped}"
+    )
 
 
 @_chat
