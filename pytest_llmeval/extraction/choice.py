@@ -1,0 +1,76 @@
+"""Which of an answer's candidate programs is meant: a rule that looks at texts, never at a verdict."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_llmeval.extraction.draft import Draft
+
+_ALTERNATIVE = re.compile(
+    r"alternativ|\banother (?:\w+ )?(?:way|approach|solution|version|option|implementation)|one-?liner"
+    r"|\bconcise|\bor (?:even|you can)\b|\bfor (?:comparison|reference)|\boptional",
+    re.IGNORECASE,
+)
+_CORRECTION = re.compile(
+    r"correct|\bfix|revis|wrong|mistake|\bbug|instead|\bfinal|improv|updat|adjust|actual|should",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A draft with the line of prose that introduced it."""
+
+    draft: Draft
+    introduction: str = ""
+
+
+def choose(candidates: Sequence[Candidate]) -> Draft | None:
+    """The last of the candidates (models correct themselves downwards) that is meant as the whole answer.
+
+    It leaves nothing out with `...`, is no excerpt of another one, names nothing that is defined nowhere, and
+    is not offered as a mere alternative to what stands before it. Where none is left, a condition is dropped.
+    """
+    remaining = list(candidates)
+    for condition in (_spelt_out, _no_excerpt, _nothing_missing, _no_alternative):
+        remaining = [each for each in remaining if condition(each, remaining)] or remaining
+    return remaining[-1].draft if remaining else None
+
+
+def _spelt_out(candidate: Candidate, _: Sequence[Candidate]) -> bool:
+    return not candidate.draft.entry.elided
+
+
+def _nothing_missing(candidate: Candidate, _: Sequence[Candidate]) -> bool:
+    return not candidate.draft.missing
+
+
+def _no_excerpt(candidate: Candidate, rivals: Sequence[Candidate]) -> bool:
+    return not any(_is_excerpt(candidate.draft, rival.draft) for rival in rivals)
+
+
+def _no_alternative(candidate: Candidate, rivals: Sequence[Candidate]) -> bool:
+    words = candidate.introduction
+    return candidate is rivals[0] or not _ALTERNATIVE.search(words) or bool(_CORRECTION.search(words))
+
+
+def _is_excerpt(draft: Draft, whole: Draft) -> bool:
+    """True where the draft's entry point only repeats the beginning of the other's: a step of an explanation.
+
+    A correction that removes lines still ends as the original did, or differs somewhere before.
+    """
+    part, other = _lines(draft), _lines(whole)
+    return len(part) < len(other) and part[-1] != other[-1] and _in_order(part, other)
+
+
+def _lines(draft: Draft) -> list[str]:
+    """The entry point's code, line by line, without comments and layout."""
+    return [line.strip() for line in ast.unparse(draft.entry.node).splitlines()]
+
+
+def _in_order(part: Sequence[str], other: Sequence[str]) -> bool:
+    remaining = iter(other)
+    return all(line in remaining for line in part)
