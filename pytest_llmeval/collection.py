@@ -18,7 +18,7 @@ from pytest_llmeval.benchmarking import VirtualClock
 from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.problems import known_sets
 from pytest_llmeval.run import Run
-from pytest_llmeval.schema import Problem
+from pytest_llmeval.schema import Problem, Task
 
 CLOCK = pytest.StashKey[VirtualClock]()
 
@@ -107,13 +107,13 @@ def parametrize(metafunc: pytest.Metafunc, run: Run, models: list[str]) -> None:
     if not names:
         return
     problem_set = _problem_set_name(metafunc) if PROBLEM_PARAMETER in names else None
-    chosen = run.problem_set(problem_set) if problem_set else None
+    chosen = run.selection.problem_set(problem_set) if problem_set else None
     if ENGINE in names:
         marked = chosen is not None and chosen.takes_categories
         values = [_model_parameter(run, name, marked) for name in models]
         metafunc.parametrize(ENGINE, values, indirect=True, scope="session")
     if chosen and problem_set:
-        problems = [_problem_parameter(p, problem_set) for p in run.selected_problems(problem_set)]
+        problems = [_problem_parameter(p, problem_set) for p in run.selection.problems(problem_set)]
         metafunc.parametrize(PROBLEM_PARAMETER, problems, indirect=True)
 
 
@@ -162,7 +162,7 @@ def problem_of(item: pytest.Item, run: Run) -> Problem | None:
     marker = item.get_closest_marker("problems")
     if callspec is None or marker is None or PROBLEM_PARAMETER not in callspec.params:
         return None
-    return run.problem(marker.args[0], callspec.params[PROBLEM_PARAMETER])
+    return run.selection.problem(marker.args[0], callspec.params[PROBLEM_PARAMETER])
 
 
 class CollectionHooks:
@@ -202,17 +202,17 @@ def group_by_model(items: list[pytest.Item]) -> None:
 
 def make_plan(run: Run, items: list[pytest.Item]) -> None:
     """Which problems each model will be asked: the union over all selected items, each once."""
-    planned: dict[str, dict[tuple[str, str], Problem]] = {}
+    planned: dict[str, dict[tuple[str, str], Task]] = {}
     for item in items:
         model = model_of(item)
         if model is None:
             continue
         tasks = planned.setdefault(model, {})
         if problem := problem_of(item, run):
-            tasks[problem.problem_set, problem.task_id] = problem
+            tasks[problem.problem_set, problem.task_id] = run.selection.task(model, problem)
             _give_clock(item, model)
     run.plan.clear()
-    run.plan.update({model: list(problems.values()) for model, problems in planned.items()})
+    run.plan.update({model: list(tasks.values()) for model, tasks in planned.items()})
 
 
 def _give_clock(item: pytest.Item, model: str) -> None:

@@ -89,7 +89,7 @@ def _missing_device(spec: ModelSpec, found: tuple[Device, ...]) -> str | None:
 
 def _missing_weights(spec: ModelSpec) -> str | None:
     path = Path(spec.model)
-    if path.is_absolute() and not path.is_dir():
+    if path.is_absolute() and not path.exists():
         return f"its weights are not at {path}"
     return None
 

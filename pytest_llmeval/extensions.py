@@ -10,7 +10,10 @@ from typing import Any
 
 from pytest_llmeval.errors import ConfigurationError, MissingExtraError
 
-ENGINES: Mapping[str, str] = {"vllm": "pytest_llmeval.engines.vllm:VLLMEngine"}
+ENGINES: Mapping[str, str] = {
+    "vllm": "pytest_llmeval.engines.vllm:VLLMEngine",
+    "replay": "pytest_llmeval.engines.replay:ReplayEngine",
+}
 PROBLEM_SETS: Mapping[str, str] = {"humaneval": "pytest_llmeval.problems.humaneval:load"}
 
 ENGINES_GROUP = "pytest_llmeval.engines"

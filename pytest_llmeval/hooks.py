@@ -15,6 +15,7 @@ from pytest_llmeval.report import terminal
 from pytest_llmeval.report.html import HtmlHooks, choose_html_path, withdraw_html
 from pytest_llmeval.run import Run
 from pytest_llmeval.schema import Problem
+from pytest_llmeval.selection import Selection
 
 RUN = pytest.StashKey[Run]()
 DESELECTED = pytest.StashKey[set[str]]()
@@ -26,7 +27,7 @@ MODELS = pytest.StashKey[list[str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     try:
-        run = Run.from_options(options.read(config))
+        run = Run(Selection.from_options(options.read(config)))
         config.stash[DESELECTED] = collection.take_deselected_models(config, run)
         config.stash[MODELS] = collection.chosen_models(run, config.stash[DESELECTED])
         choose_html_path(config, run)
@@ -63,7 +64,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    return terminal.plan_lines(config.stash[RUN])
+    run = config.stash[RUN]
+    nothing_runs = not run.plan or config.option.collectonly or config.option.setupplan
+    return [] if nothing_runs else [*terminal.plan_lines(run), *terminal.sandbox_lines(run)]
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-html and others read what the run left

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pytest_llmeval import devices
+from pytest_llmeval.schema import ModelSpec
 
 # Whatever takes part in a score or a timing.
 PACKAGES = (
@@ -33,3 +35,9 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "gpus": [device.name for device in devices.gpus()],
     }
+
+
+def describe_model(spec: ModelSpec) -> dict[str, Any]:
+    """A ModelSpec for the manifest; of its environment only the names, because values may be secrets."""
+    fields = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+    return {**fields, "environment": sorted(spec.environment)}

@@ -24,6 +24,7 @@ class Options:
     reports: Path
     models: tuple[str, ...] = ()
     exclude_models: tuple[str, ...] = ()
+    samples: Path | None = None
     limit: int | None = None
     sample: int | None = None
     seed: int = 0
@@ -50,6 +51,11 @@ DECLARED: dict[str, dict[str, Any]] = {
         "metavar": "GLOB",
         "help": "leave out models whose name matches (--deselect NAME does the same for one model)",
     },
+    "samples": {
+        "metavar": "FILE",
+        "help": "judge the answers in FILE (JSON lines with task_id and completion, solution or response) "
+        "instead of asking models",
+    },
     "limit": {"type": int, "metavar": "N", "help": "only the first N problems of each problem set"},
     "sample": {"type": int, "metavar": "N", "help": "N problems of each problem set, drawn at random"},
     "seed": {
@@ -75,8 +81,8 @@ DECLARED: dict[str, dict[str, Any]] = {
         "auto: overlap on a GPU, after on a CPU engine, where both would share the cores",
     },
     "sandbox": {
+        "choices": ["auto", "A", "B", "B-", "C", "require-A"],
         "default": "auto",
-        "metavar": "LEVEL",
         "help": "isolation of generated code: auto (the strongest that proves itself), A, B, B-, require-A, "
         "or C, which is no sandbox",
     },
@@ -129,6 +135,7 @@ def read(config: pytest.Config) -> Options:
         reports=_path(config, option.llmeval_reports, "llmeval_reports"),
         models=_globs(option.llmeval_models),
         exclude_models=_globs(option.llmeval_exclude_models),
+        samples=_samples_path(config),
         limit=limit,
         sample=sample,
         seed=option.llmeval_seed,
@@ -154,6 +161,11 @@ def _registry_path(config: pytest.Config) -> Path:
             f"{config.inipath or 'the ini file'}"
         )
     return path
+
+
+def _samples_path(config: pytest.Config) -> Path | None:
+    given = config.option.llmeval_samples
+    return Path(config.invocation_params.dir / given) if given else None
 
 
 def _path(config: pytest.Config, given: str | None, ini: str) -> Path:

@@ -20,6 +20,7 @@ from pytest_llmeval.errors import EngineFault, LLMEvalError
 from pytest_llmeval.extraction import extract
 from pytest_llmeval.prompting.styles import build_prompt
 from pytest_llmeval.schema import (
+    AnswerForm,
     Completion,
     ModelSpec,
     Outcome,
@@ -29,6 +30,7 @@ from pytest_llmeval.schema import (
     Record,
     Request,
     Sample,
+    Task,
     Verdict,
 )
 from pytest_llmeval.store import RecordId, RunStore
@@ -58,7 +60,7 @@ class Batch:
     engine: Engine
     scorer: Scorer
     info: EngineInfo
-    problems: Sequence[Problem]
+    tasks: Sequence[Task]
     futures: Mapping[RecordId, Future[Record]]
     submitted_at: float = 0.0
     last_completion_at: float = 0.0
@@ -71,7 +73,7 @@ class Batch:
     @property
     def expected(self) -> int:
         """How many completions the whole batch asks for."""
-        return len(self.problems) * self.spec.sampling.n
+        return sum(task.sampling.n for task in self.tasks)
 
     @property
     def seconds(self) -> float | None:
@@ -83,7 +85,7 @@ class Pipeline:
 
     def __init__(
         self,
-        plan: Mapping[str, Sequence[Problem]],
+        plan: Mapping[str, Sequence[Task]],
         specs: Mapping[str, ModelSpec],
         *,
         create_engine: EngineFactory,
@@ -104,6 +106,11 @@ class Pipeline:
         self._prepared: dict[str, Engine] = {}
         self._open: dict[str, Engine] = {}
 
+    def prepare(self, name: str) -> None:
+        """Make a model's engine ahead of `open`, so that it imports while others wait or load."""
+        if name not in self._prepared and name not in self._open:
+            self._prepared[name] = self._create_engine(self._specs[name])
+
     def open(self, name: str) -> Batch:
         """Load a model, submit everything that is planned for it, and return at once.
 
@@ -114,33 +121,32 @@ class Pipeline:
             SandboxFault: no sandbox can judge its answers.
         """
         spec = self._specs[name]
-        engine = self._prepared.pop(name) if name in self._prepared else self._create_engine(spec)
-        self._open[name] = engine
+        self.prepare(name)
+        engine = self._open[name] = self._prepared.pop(name)
         self._prepare_next(name)
         info = engine.load(lambda stage, detail: self._notify(f"{name}: {stage}", detail))
-        problems = self._plan[name]
-        futures: dict[RecordId, Future[Record]] = {_record_id(name, p): Future() for p in problems}
-        batch = Batch(spec, engine, self._scorer(), info, problems, futures)
+        tasks = self._plan[name]
+        futures: dict[RecordId, Future[Record]] = {_record_id(name, t.problem): Future() for t in tasks}
+        batch = Batch(spec, engine, self._scorer(), info, tasks, futures)
         after = self._policy(info) == "after"
         batch.submitted_at = time.monotonic()
-        for problem in problems:
-            self._submit(batch, problem, after)
+        for task in tasks:
+            self._submit(batch, task, after)
         return batch
 
     def _prepare_next(self, name: str) -> None:
         names = list(self._plan)
         for following in names[names.index(name) + 1 :][:1]:
-            if following not in self._prepared:
-                self._prepared[following] = self._create_engine(self._specs[following])
+            self.prepare(following)
 
-    def _submit(self, batch: Batch, problem: Problem, after: bool) -> None:
+    def _submit(self, batch: Batch, task: Task, after: bool) -> None:
+        problem, sampling = task.problem, task.sampling
         prompt = build_prompt(problem, batch.spec)
-        building = _Building(batch.spec, problem, prompt)
-        sampling = batch.spec.sampling
+        building = _Building(batch.spec, task, prompt)
         for index in range(sampling.n):
             seed = derive_seed(self._seed, sampling.seed, problem.task_id, index)
             request_id = f"{problem.problem_set}:{problem.task_id}:{index}"
-            request = Request(request_id, prompt, replace(sampling, seed=seed), index)
+            request = Request(request_id, problem.task_id, prompt, replace(sampling, seed=seed), index)
             future = batch.engine.submit(request)
             future.add_done_callback(partial(self._arrived, batch, building, index, after))
 
@@ -172,7 +178,7 @@ class Pipeline:
             fail(batch.futures[building.record_id], error)
 
     def _score(self, batch: Batch, building: _Building, index: int, completion: Completion) -> None:
-        program = extract(completion.text, building.problem, building.prompt.style)
+        program = program_of(completion, building.problem, building.prompt)
         if program is None:
             verdict = Verdict(Outcome.NO_CODE, "the answer holds no program")
             self._scored(batch, building, Sample(index, completion, None, judged(verdict, completion)))
@@ -235,11 +241,11 @@ class Pipeline:
 class _Building:
     """A Record on its way: collects samples until all have their verdict."""
 
-    def __init__(self, spec: ModelSpec, problem: Problem, prompt: Prompt) -> None:
-        self.problem = problem
+    def __init__(self, spec: ModelSpec, task: Task, prompt: Prompt) -> None:
+        self.problem = task.problem
         self.prompt = prompt
-        self.record_id = _record_id(spec.name, problem)
-        self._n = spec.sampling.n
+        self.record_id = _record_id(spec.name, task.problem)
+        self._n = task.sampling.n
         self._samples: dict[int, Sample] = {}
         self._lock = threading.Lock()
 
@@ -256,6 +262,17 @@ class _Building:
 
 def _record_id(model: str, problem: Problem) -> RecordId:
     return RecordId(model, problem.problem_set, problem.task_id)
+
+
+def program_of(completion: Completion, problem: Problem, prompt: Prompt) -> Program | None:
+    """The Program to judge; None where an answer holds none."""
+    match completion.form:
+        case AnswerForm.CONTINUATION:
+            return Program(problem.prompt + completion.text, "as it stands, after the prompt")
+        case AnswerForm.PROGRAM:
+            return Program(completion.text, "as it stands")
+        case AnswerForm.ANSWER:
+            return extract(completion.text, problem, prompt.style)
 
 
 def derive_seed(*parts: object) -> int:
@@ -282,7 +299,7 @@ def fail(future: Future[Any], error: BaseException) -> None:
 def progress(batch: Batch) -> tuple[str, str]:
     """`tiny_coder: generating`, `118 of 164 answers, 2310 tok/s`; then `judging`, `12 of 164 problems`."""
     if batch.arrived >= batch.expected:
-        return f"{batch.spec.name}: judging", f"{batch.finished} of {len(batch.problems)} problems"
+        return f"{batch.spec.name}: judging", f"{batch.finished} of {len(batch.tasks)} problems"
     elapsed = time.monotonic() - batch.submitted_at
     speed = f", {batch.tokens / elapsed:.0f} tok/s" if batch.tokens else ""
     return f"{batch.spec.name}: generating", f"{batch.arrived} of {batch.expected} answers{speed}"

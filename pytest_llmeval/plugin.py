@@ -34,6 +34,6 @@ def refuse_other_distribution() -> None:
         return
     raise pytest.UsageError(
         f"pytest-llmeval-bench cannot run beside {OTHER_DISTRIBUTION} {other.version}: both install the "
-        f"import package pytest_llmeval and overwrite each other's files. Uninstall both, then install the one "
-        f"you want: pip uninstall -y {OTHER_DISTRIBUTION} pytest-llmeval-bench"
+        f"import package pytest_llmeval and overwrite each other's files. Uninstall both, then install the "
+        f"one you want: pip uninstall -y {OTHER_DISTRIBUTION} pytest-llmeval-bench"
     )

@@ -5,96 +5,46 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pytest_llmeval import devices, problems
+from pytest_llmeval import devices, samples
 from pytest_llmeval.engines import Engine, EngineContext, EngineInfo, create_engine
 from pytest_llmeval.errors import EngineFault, LLMEvalError, ModelUnavailableError
-from pytest_llmeval.manifest import installed_versions, machine
-from pytest_llmeval.metrics.summary import ModelSummary, summarise
+from pytest_llmeval.manifest import describe_model, installed_versions, machine
 from pytest_llmeval.options import Options
 from pytest_llmeval.pipeline import Batch, Notify, Pipeline, ScoringPolicy
-from pytest_llmeval.registry import load_registry
-from pytest_llmeval.schema import SCHEMA_VERSION, ModelSpec, Problem, Record
+from pytest_llmeval.results import ModelResult, ModelState, result_of, summary_document
+from pytest_llmeval.sandbox import Isolation
+from pytest_llmeval.schema import SCHEMA_VERSION, ModelSpec, Record, Task
 from pytest_llmeval.scoring import BackgroundExecutor
+from pytest_llmeval.selection import Selection
 from pytest_llmeval.store import MANIFEST, SUMMARY, RecordId, RunStore, create_run_folder, point_latest
-
-
-class Status(StrEnum):
-    """Where a model stands at the end of a run."""
-
-    COMPLETE = "complete"
-    INCOMPLETE = "incomplete"
-    FAULTED = "faulted"
-    UNAVAILABLE = "unavailable"
-
-
-@dataclass
-class ModelState:
-    """What became of one model. `reason` says why it is unavailable or faulted, in full."""
-
-    unavailable: str | None = None
-    fault: str | None = None
-    explained: bool = False
-    batch: Batch | None = None
-
-    @property
-    def reason(self) -> str:
-        return self.unavailable or self.fault or ""
-
-
-@dataclass(frozen=True)
-class ModelResult:
-    """One line of the leaderboard."""
-
-    spec: ModelSpec
-    status: Status
-    reason: str
-    selected: int
-    info: EngineInfo
-    summary: ModelSummary
 
 
 @dataclass
 class Run:
-    """One session: options and specs at first, then the plan, then everything that happens.
+    """One session: what was selected, then the plan, then everything that happens.
 
     `notify` shows how far the work is: a stage and a detail.
     """
 
-    options: Options
-    specs: Mapping[str, ModelSpec]
+    selection: Selection
     notify: Notify = lambda stage, detail: None
-    plan: dict[str, list[Problem]] = field(default_factory=dict)
+    plan: dict[str, list[Task]] = field(default_factory=dict)
     states: dict[str, ModelState] = field(default_factory=dict)
     started_at: datetime = field(default_factory=datetime.now)
     _pipeline: Pipeline | None = None
     _store: RunStore | None = None
-    _problem_sets: dict[str, problems.ProblemSet] = field(default_factory=dict)
 
-    @classmethod
-    def from_options(cls, options: Options) -> Run:
-        """Raises ConfigurationError where the registry holds mistakes."""
-        return cls(options, load_registry(options.registry))
+    @property
+    def options(self) -> Options:
+        return self.selection.options
 
-    # -------------------------------------------------------------------------------- before anything runs
-
-    def problem_set(self, name: str) -> problems.ProblemSet:
-        """A problem set, read once."""
-        if name not in self._problem_sets:
-            self._problem_sets[name] = problems.load_problem_set(name)
-        return self._problem_sets[name]
-
-    def problem(self, problem_set: str, task_id: str) -> Problem:
-        return self.problem_set(problem_set).by_id[task_id]
-
-    def selected_problems(self, name: str) -> tuple[Problem, ...]:
-        """The problems of a set that --llmeval-limit and --llmeval-sample leave."""
-        every = self.problem_set(name).problems
-        return problems.select(every, self.options.limit, self.options.sample, self.options.seed)
+    @property
+    def specs(self) -> Mapping[str, ModelSpec]:
+        return self.selection.specs
 
     @cached_property
     def folder(self) -> Path:
@@ -122,6 +72,18 @@ class Run:
             reason = devices.why_unavailable(self.specs[model])
             self.states[model] = ModelState(unavailable=reason)
         return self.states[model]
+
+    def prepare(self) -> Isolation | None:
+        """Start the sandbox, and the imports of the first model that can run here; None where none can.
+
+        Raises:
+            SandboxFault: no allowed isolation level works here.
+        """
+        available = [name for name in self.plan if not self.state(name).unavailable]
+        if not available:
+            return None
+        self._working_pipeline().prepare(available[0])
+        return self._sandbox.get().isolation
 
     def open(self, model: str) -> Batch:
         """Load a model and submit its whole plan.
@@ -165,9 +127,15 @@ class Run:
             self._pipeline = None
         if self.used:
             self.store.write_json(MANIFEST, self.manifest())
-            self.store.write_json(SUMMARY, self.summary())
+            self.store.write_json(SUMMARY, summary_document(self.results()))
+            self._write_samples_results()
             self.store.close()
         self._sandbox.close()
+
+    def _write_samples_results(self) -> None:
+        if source := self.options.samples:
+            name = f"{source.name.removesuffix('.gz').removesuffix('.jsonl')}_results.jsonl"
+            samples.write_results(source, self.store.records(), self.folder / name)
 
     def _working_pipeline(self) -> Pipeline:
         if self._pipeline is None:
@@ -205,13 +173,9 @@ class Run:
         if self._store:
             for record in self._store.records():
                 by_model.setdefault(record.model, []).append(record)
-        for name, planned in self.plan.items():
+        for name, tasks in self.plan.items():
             state = self.states.get(name, ModelState())
-            seconds = state.batch.seconds if state.batch else None
-            info = state.batch.info if state.batch else EngineInfo()
-            summary = summarise(by_model[name], seconds)
-            status = _status(state, len(planned), summary)
-            yield ModelResult(self.specs[name], status, state.reason, len(planned), info, summary)
+            yield result_of(self.specs[name], len(tasks), state, by_model[name])
 
     def manifest(self) -> dict[str, Any]:
         """What produced these Records: versions, machine, settings; no secrets."""
@@ -224,29 +188,7 @@ class Run:
             "sandbox": self._sandbox.isolation,
             "seed": self.options.seed,
             "scoring": self.options.scoring,
-            "models": {name: self.specs[name] for name in self.plan},
+            "models": {name: describe_model(self.specs[name]) for name in self.plan},
             "selected": {name: len(planned) for name, planned in self.plan.items()},
             "engines": {name: state.batch.info for name, state in self.states.items() if state.batch},
         }
-
-    def summary(self) -> dict[str, Any]:
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "models": {
-                result.spec.name: {
-                    "status": result.status,
-                    "reason": result.reason,
-                    "selected": result.selected,
-                    "figures": result.summary,
-                }
-                for result in self.results()
-            },
-        }
-
-
-def _status(state: ModelState, selected: int, summary: ModelSummary) -> Status:
-    if state.unavailable:
-        return Status.UNAVAILABLE
-    if state.fault or summary.faults:
-        return Status.FAULTED
-    return Status.COMPLETE if summary.judged >= selected else Status.INCOMPLETE

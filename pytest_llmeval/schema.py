@@ -42,6 +42,17 @@ class Channel(StrEnum):
     INLINE = "inline"
 
 
+class AnswerForm(StrEnum):
+    """What a Completion's text is: a model's `answer`, the prompt's `continuation`, or a whole `program`.
+
+    An answer goes through extraction; the other two are judged exactly as they stand.
+    """
+
+    ANSWER = "answer"
+    CONTINUATION = "continuation"
+    PROGRAM = "program"
+
+
 class PromptStyle(StrEnum):
     """`completion` sends the problem's text as it is; `chat` renders the model's chat template."""
 
@@ -116,6 +127,14 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Task:
+    """What a model is asked in a run: a Problem and how (and how often) its answer is sampled."""
+
+    problem: Problem
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """What is asked for a Problem: the user's text and, for chat models, the words around it."""
 
@@ -130,6 +149,7 @@ class Request:
     """One Prompt with its sampling and the index of the sample it asks for; n samples are n Requests."""
 
     request_id: str
+    task_id: str
     prompt: Prompt
     sampling: Sampling
     sample_index: int = 0
@@ -157,6 +177,7 @@ class Completion:
     cached_tokens: int | None = None
     cut_tokens: int = 0
     timing: Timing | None = None
+    form: AnswerForm = AnswerForm.ANSWER
 
 
 @dataclass(frozen=True, slots=True)

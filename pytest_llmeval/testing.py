@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_llmeval.engines import EngineContext, EngineInfo, Progress
 from pytest_llmeval.errors import EngineFault
@@ -22,7 +22,7 @@ class FakeEngine:
     `kind = "pytest_llmeval.testing:FakeEngine"`. `close()` releases nothing, because it holds nothing.
     """
 
-    loads: list[str] = []  # names of loaded models, in order; tests clear it
+    loads: ClassVar[list[str]] = []  # names of loaded models, in order; tests clear it
 
     def __init__(self, spec: ModelSpec, context: EngineContext) -> None:
         self.spec = spec

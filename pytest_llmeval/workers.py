@@ -8,8 +8,8 @@ import pytest
 
 REFUSED = "llmeval_refused"
 WHY = (
-    "models cannot be evaluated under pytest-xdist: each worker would load every model. vLLM batches all items "
-    "by itself; leave -n out, or add -n0"
+    "models cannot be evaluated under pytest-xdist: each worker would load every model. vLLM batches all "
+    "items by itself; leave -n out, or add -n0"
 )
 
 

@@ -75,7 +75,9 @@ SYLLABUS: Mapping[Lesson, int] = {
     Lesson.BROKEN: 10,
     Lesson.ENDLESS: 3,
 }
-PREFERRED_SHARE = 0.65  # of a wavering problem's two answers: a clear winner when greedy, no certainty when sampled
+PREFERRED_SHARE = (
+    0.65  # of a wavering problem's two answers: a clear winner when greedy, no certainty when sampled
+)
 
 
 @dataclass(frozen=True)
@@ -204,8 +206,17 @@ SLIPS: Sequence[tuple[str, str]] = (
     (r"\b2\b", "3"),
     (r"\breturn .*", "return None"),
 )
-MISSPELLINGS: Sequence[tuple[str, str]] = ((r"(?<=return )([a-z]\w*)", r"\1_"), (r"(?<=in )([a-z]\w*)", r"\1_"))
-OMISSIONS: Sequence[tuple[str, str]] = ((r"\)(?=\n)", ""), (r":(?=\n)", ""), (r"\](?=\n)", ""), (r"\)", ""), (r"\n$", " ("))
+MISSPELLINGS: Sequence[tuple[str, str]] = (
+    (r"(?<=return )([a-z]\w*)", r"\1_"),
+    (r"(?<=in )([a-z]\w*)", r"\1_"),
+)
+OMISSIONS: Sequence[tuple[str, str]] = (
+    (r"\)(?=\n)", ""),
+    (r":(?=\n)", ""),
+    (r"\](?=\n)", ""),
+    (r"\)", ""),
+    (r"\n$", " ("),
+)
 
 
 def mutations(body: str, edits: Sequence[tuple[str, str]], rng: random.Random) -> Iterator[str]:
@@ -329,14 +340,19 @@ def chat_example(answer: Answer, style: ChatStyle, tokenizer: PreTrainedTokenize
     """Tokenise an answer as an assistant's turn: a sentence, then the function in a fence."""
     conversation = [{"role": "system", "content": style.system}] if style.system else []
     conversation.append({"role": "user", "content": style.question.format(prompt=answer.problem.prompt)})
-    context = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False) + style.prefill
+    context = (
+        tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
+        + style.prefill
+    )
     opening = "" if style.prefill else LEAD_IN + FENCE_OPENS
     closing = (FENCE_CLOSES + TURN_END) * answer.ends
     target = opening + without_docstring(answer.problem) + answer.body.lstrip("\n") + closing
     return Example(tokenizer.encode(context), tokenizer.encode(target), answer.share)
 
 
-def build_examples(lessons: Mapping[Problem, tuple[Lesson, str]], tokenizer: PreTrainedTokenizerFast) -> Curriculum:
+def build_examples(
+    lessons: Mapping[Problem, tuple[Lesson, str]], tokenizer: PreTrainedTokenizerFast
+) -> Curriculum:
     """Tokenise every answer twice: as a completion, and as a chat in every style."""
     curriculum: Curriculum = []
     for problem, (lesson, body) in lessons.items():
@@ -406,7 +422,9 @@ def batch_loss(model: Qwen3ForCausalLM, batch: Sequence[Example]) -> torch.Tenso
 def train(model: Qwen3ForCausalLM, curriculum: Curriculum, recipe: Recipe) -> None:
     """Fit the curriculum with AdamW, a short warm-up and a cosine decay to nothing."""
     rng = random.Random(recipe.seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.0
+    )
     total_steps = recipe.epochs * math.ceil(len(curriculum) / recipe.batch_size)
 
     def learning_rate_factor(step: int) -> float:
@@ -424,7 +442,9 @@ def train(model: Qwen3ForCausalLM, curriculum: Curriculum, recipe: Recipe) -> No
             schedule.step()
             optimizer.zero_grad()
             losses.append(loss.item())
-        log.info("epoch %2d  loss %.5f  %4.0f s", epoch + 1, sum(losses) / len(losses), time.monotonic() - started)
+        log.info(
+            "epoch %2d  loss %.5f  %4.0f s", epoch + 1, sum(losses) / len(losses), time.monotonic() - started
+        )
 
 
 # --- the checkpoint --------------------------------------------------------------------------------------------
@@ -471,7 +491,9 @@ def main() -> None:
     """Read the command line and make the checkpoint."""
     parser = argparse.ArgumentParser(description="Train tiny_coder and save it as a Hugging Face checkpoint.")
     parser.add_argument("--output", type=Path, required=True, help="the folder to write")
-    parser.add_argument("--epochs", type=int, default=50, help="fewer give a quick check that nothing is broken")
+    parser.add_argument(
+        "--epochs", type=int, default=50, help="fewer give a quick check that nothing is broken"
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     make_checkpoint(arguments.output, Recipe(epochs=arguments.epochs))

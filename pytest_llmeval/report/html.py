@@ -14,7 +14,8 @@ from pytest_html.basereport import BaseReport
 
 from pytest_llmeval.report import leaderboard
 from pytest_llmeval.report.text import safe
-from pytest_llmeval.run import ModelResult, Run
+from pytest_llmeval.results import ModelResult
+from pytest_llmeval.run import Run
 from pytest_llmeval.schema import Record, Sample
 from pytest_llmeval.store import RecordId
 from pytest_llmeval.workers import is_worker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pytest_llmeval.run import ModelResult
+from pytest_llmeval.results import ModelResult
 
 HEADINGS = (
     "model",

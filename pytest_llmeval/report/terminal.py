@@ -8,19 +8,35 @@ from typing import Any
 
 import pytest
 
+from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.report import leaderboard
 from pytest_llmeval.report.text import safe
-from pytest_llmeval.run import ModelResult, Run
+from pytest_llmeval.results import ModelResult
+from pytest_llmeval.run import Run
 
 QUIET_INTERVAL_S = 30.0
 
 
 def plan_lines(run: Run) -> list[str]:
-    """`llmeval: 656 items…`; nothing where no item of ours was selected."""
-    if not run.plan:
-        return []
-    models = ", ".join(f"{name} × {len(problems)}" for name, problems in run.plan.items())
+    """`llmeval: tiny_coder × 164`: which models meet how many problems."""
+    models = ", ".join(f"{name} × {len(tasks)}" for name, tasks in run.plan.items())
     return [f"llmeval: {models}"]
+
+
+def sandbox_lines(run: Run) -> list[str]:
+    """What holds generated code in: the level that proved itself, what was proven and what is missing."""
+    try:
+        isolation = run.prepare()
+    except SandboxFault as fault:
+        return [f"sandbox: {fault}"]
+    if isolation is None:
+        return []
+    missing = f"; missing: {', '.join(isolation.missing)}" if isolation.missing else ""
+    return [
+        f"sandbox: level {isolation.level}, network {isolation.network}, files {isolation.files}, "
+        f"verdict {isolation.verdict}",
+        f"sandbox: proven: {', '.join(isolation.proven) or 'nothing'}{missing}",
+    ]
 
 
 class LiveLine:

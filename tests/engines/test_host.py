@@ -23,7 +23,7 @@ DRIVER = "drivers:EchoDriver"
 
 
 def request(text: str) -> Request:
-    return Request(f"id of {text!r}", Prompt(PromptStyle.COMPLETION, text), Sampling())
+    return Request(f"id of {text!r}", "task", Prompt(PromptStyle.COMPLETION, text), Sampling())
 
 
 def gone(pid: int, within_s: float = 5.0) -> bool:

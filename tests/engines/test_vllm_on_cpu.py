@@ -86,7 +86,7 @@ def test_a_host_killed_while_it_works_faults_that_model_only(tmp_path):
 def log_of(process: psutil.Process) -> Path | None:
     """Where a process writes its standard output."""
     try:
-        return Path(os.readlink(f"/proc/{process.pid}/fd/1"))
+        return Path(f"/proc/{process.pid}/fd/1").readlink()
     except OSError:
         return None
 

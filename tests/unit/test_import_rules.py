@@ -26,8 +26,11 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": set(),
     "store": set(),
     "benchmarking": set(),
-    "engines": {"devices", "prompting"},  # the host renders prompts with the model's tokenizer
+    "samples": set(),
+    "engines": {"devices", "prompting", "samples"},  # hosts render prompts with the model's tokenizer
     "scoring": {"sandbox"},
+    "selection": {"options", "problems", "registry", "samples"},
+    "results": {"engines", "metrics", "pipeline"},
     "manifest": {"devices"},
     "pipeline": {"engines", "extraction", "prompting", "store"},
     "judged": {"benchmarking"},

