@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from pytest_llmeval import collection, options, outcomes, workers
+from pytest_llmeval import collection, interrupts, options, outcomes, workers
 from pytest_llmeval.benchmarking import QuietTable
 from pytest_llmeval.errors import LLMEvalError
 from pytest_llmeval.judged import JudgedRecord
@@ -67,6 +67,12 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     run = config.stash[RUN]
     nothing_runs = not run.plan or config.option.collectonly or config.option.setupplan
     return [] if nothing_runs else [*terminal.plan_lines(run), *terminal.sandbox_lines(run)]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop() -> Generator[None, object, object]:
+    with interrupts.sigterm_is_ctrl_c():
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-html and others read what the run left

@@ -32,6 +32,7 @@ class Options:
     strict: bool = False
     scoring: Scoring = "auto"
     sandbox: str = "auto"
+    probe: int = 16
     load_timeout_s: float = 1800.0
 
 
@@ -85,6 +86,12 @@ DECLARED: dict[str, dict[str, Any]] = {
         "default": "auto",
         "help": "isolation of generated code: auto (the strongest that proves itself), A, B, B-, require-A, "
         "or C, which is no sandbox",
+    },
+    "probe": {
+        "default": "16",
+        "metavar": "N|off",
+        "help": "after a model's batch, ask N of its problems again one at a time: single-stream response time "
+        "and speed (default: 16)",
     },
     "load-timeout": {
         "type": float,
@@ -143,6 +150,7 @@ def read(config: pytest.Config) -> Options:
         strict=option.llmeval_strict,
         scoring=option.llmeval_scoring,
         sandbox=option.llmeval_sandbox,
+        probe=_probe(option.llmeval_probe),
         load_timeout_s=option.llmeval_load_timeout,
     )
 
@@ -161,6 +169,14 @@ def _registry_path(config: pytest.Config) -> Path:
             f"{config.inipath or 'the ini file'}"
         )
     return path
+
+
+def _probe(given: str) -> int:
+    if given == "off":
+        return 0
+    if not given.isdigit():
+        raise ConfigurationError(f"--llmeval-probe={given}: must be a number of requests, or off")
+    return int(given)
 
 
 def _samples_path(config: pytest.Config) -> Path | None:

@@ -7,9 +7,11 @@ completions; the sandbox's threads deliver verdicts.
 from __future__ import annotations
 
 import hashlib
+import itertools
+import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -34,6 +36,9 @@ from pytest_llmeval.schema import (
     Verdict,
 )
 from pytest_llmeval.store import RecordId, RunStore
+
+WAIT_S = 0.25
+PROBE_WARM_UPS = 2
 
 ScoringPolicy = Literal["overlap", "after"]
 Notify = Callable[[str, str], None]  # stage, how far: ("tiny_coder: generating", "118 of 164 answers")
@@ -76,6 +81,11 @@ class Batch:
         return sum(task.sampling.n for task in self.tasks)
 
     @property
+    def drained(self) -> bool:
+        """True once every answer has come and was judged: the engine and the sandbox are idle."""
+        return self.finished == len(self.tasks)
+
+    @property
     def seconds(self) -> float | None:
         return self.last_completion_at - self.submitted_at if self.arrived else None
 
@@ -103,6 +113,7 @@ class Pipeline:
         self._policy = policy
         self._seed = seed
         self._notify = notify
+        self._probes = itertools.count()
         self._prepared: dict[str, Engine] = {}
         self._open: dict[str, Engine] = {}
 
@@ -140,15 +151,18 @@ class Pipeline:
             self.prepare(following)
 
     def _submit(self, batch: Batch, task: Task, after: bool) -> None:
-        problem, sampling = task.problem, task.sampling
-        prompt = build_prompt(problem, batch.spec)
-        building = _Building(batch.spec, task, prompt)
-        for index in range(sampling.n):
-            seed = derive_seed(self._seed, sampling.seed, problem.task_id, index)
-            request_id = f"{problem.problem_set}:{problem.task_id}:{index}"
-            request = Request(request_id, problem.task_id, prompt, replace(sampling, seed=seed), index)
+        building: _Building | None = None
+        for request in self._requests(batch.spec, task, task.problem.problem_set):
+            building = building or _Building(batch.spec, task, request.prompt)
             future = batch.engine.submit(request)
-            future.add_done_callback(partial(self._arrived, batch, building, index, after))
+            future.add_done_callback(partial(self._arrived, batch, building, request.sample_index, after))
+
+    def _requests(self, spec: ModelSpec, task: Task, prefix: str) -> Iterator[Request]:
+        """One request per sample of a task; `prefix` keeps request ids apart."""
+        prompt, sampling, task_id = build_prompt(task.problem, spec), task.sampling, task.problem.task_id
+        for index in range(sampling.n):
+            seed = derive_seed(self._seed, sampling.seed, task_id, index)
+            yield Request(f"{prefix}:{task_id}:{index}", task_id, prompt, replace(sampling, seed=seed), index)
 
     def _arrived(
         self, batch: Batch, building: _Building, index: int, after: bool, done: Future[Completion]
@@ -219,11 +233,39 @@ class Pipeline:
         future = batch.futures[name]
         while True:
             try:
-                return future.result(timeout=0.25)
+                return future.result(timeout=WAIT_S)
             except TimeoutError:
                 if future.done():
                     raise
                 self._notify(*progress(batch))
+
+    def probe(self, batch: Batch, count: int) -> list[Completion]:
+        """Ask up to `count` of the batch's tasks again, one at a time: single-stream timings.
+
+        To be called when the batch has drained. Tasks are drawn by the run's seed; warm-ups come first and the
+        prefix cache is emptied after them; no other engine imports meanwhile. The answers are not judged.
+
+        Raises:
+            EngineFault: the engine died, or refused a request.
+        """
+        name = batch.spec.name
+        tasks = random.Random(self._seed).sample(batch.tasks, min(count, len(batch.tasks)))
+        while any(engine.is_preparing for engine in self._prepared.values()):
+            self._notify(f"{name}: waiting to probe", "another engine imports")
+            time.sleep(WAIT_S)
+        for task in tasks[:PROBE_WARM_UPS]:
+            self._ask(batch, task)
+        batch.engine.reset_cache()
+        answers = []
+        for number, task in enumerate(tasks, 1):
+            self._notify(f"{name}: probing one at a time", f"{number} of {len(tasks)}")
+            answers.append(self._ask(batch, task))
+        return answers
+
+    def _ask(self, batch: Batch, task: Task) -> Completion:
+        """One answer to one task, waited for."""
+        request = next(self._requests(batch.spec, task, f"probe-{next(self._probes)}"))
+        return batch.engine.submit(request).result()
 
     def close_model(self, name: str) -> None:
         """Close a model's engine; what it had not answered is lost."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from pytest_llmeval.engines import EngineInfo
 from pytest_llmeval.metrics.summary import ModelSummary, summarise
 from pytest_llmeval.pipeline import Batch
-from pytest_llmeval.schema import SCHEMA_VERSION, ModelSpec, Record
+from pytest_llmeval.schema import SCHEMA_VERSION, Completion, ModelSpec, Record
 
 
 class Status(StrEnum):
@@ -30,6 +30,7 @@ class ModelState:
     fault: str | None = None
     explained: bool = False  # the fault was shown in full once; from then on it is referred to
     batch: Batch | None = None
+    probe: Sequence[Completion] = ()
 
     @property
     def reason(self) -> str:
@@ -51,7 +52,7 @@ class ModelResult:
 def result_of(spec: ModelSpec, selected: int, state: ModelState, records: Iterable[Record]) -> ModelResult:
     """Compute one model's line from its Records; `selected` is how many problems it was to be asked."""
     batch = state.batch
-    summary = summarise(records, batch.seconds if batch else None)
+    summary = summarise(records, batch.seconds if batch else None, state.probe)
     info = batch.info if batch else EngineInfo()
     return ModelResult(spec, _status(state, selected, summary), state.reason, selected, info, summary)
 

@@ -20,7 +20,7 @@ from pytest_llmeval.sandbox import Isolation
 from pytest_llmeval.schema import SCHEMA_VERSION, ModelSpec, Record, Task
 from pytest_llmeval.scoring import BackgroundExecutor
 from pytest_llmeval.selection import Selection
-from pytest_llmeval.store import MANIFEST, SUMMARY, RecordId, RunStore, create_run_folder, point_latest
+from pytest_llmeval.store import MANIFEST, SUMMARY, RecordId, RunStore, create_run_folder, file_name, point_latest
 
 
 @dataclass
@@ -117,8 +117,21 @@ class Run:
             raise
 
     def close_model(self, model: str) -> None:
-        if self._pipeline:
+        """Take the single-stream timings of a model whose batch is whole, then give back what it holds."""
+        if self._pipeline is None:
+            return
+        state = self.states[model]
+        try:
+            if state.batch and state.batch.drained and self._times_requests(model):
+                state.probe = self._pipeline.probe(state.batch, self.options.probe)
+                self.store.write_json(f"engine/{file_name(model)}.probe.json", {"completions": state.probe})
+        except EngineFault as error:
+            state.fault = state.fault or str(error)
+        finally:
             self._pipeline.close_model(model)
+
+    def _times_requests(self, model: str) -> bool:
+        return bool(self.options.probe) and self.specs[model].kind != "replay"
 
     def close(self) -> None:
         """Stop whatever runs and write what is known. May be called twice."""

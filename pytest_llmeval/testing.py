@@ -50,6 +50,13 @@ class FakeEngine:
             future.set_result(self._completion(request))
         return future
 
+    def reset_cache(self) -> None:
+        pass
+
+    @property
+    def is_preparing(self) -> bool:
+        return False
+
     def close(self) -> None:
         pass
 

@@ -38,7 +38,7 @@ def _about_summary(run: Path) -> list[str]:
             wrong.append(f"{name} is {models[name]['status']}: {models[name]['reason']}")
         if not 0 < figures["solved"] < PROBLEMS:
             wrong.append(f"{name} solved {figures['solved']}: a demo has right and wrong answers")
-        if not figures["response_s"] or not figures["batch_tok_s"]:
+        if not figures["single_stream"]["response_s"] or not figures["batch_tok_s"]:
             wrong.append(f"{name} has no timings")
     return wrong
 

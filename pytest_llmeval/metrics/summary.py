@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
 from pytest_llmeval.metrics.intervals import wilson
-from pytest_llmeval.schema import Outcome, Record, Sample, Timing
+from pytest_llmeval.schema import Completion, Outcome, Record, Sample, Timing
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Means over requests, in seconds and tokens per second; None means not measured.
+
+    `concurrency` is the most requests that shared the engine: above 1, waiting for others is part of every
+    figure. `output_tok_s` is taken after the first token.
+    """
+
+    requests: int = 0
+    concurrency: int | None = None
+    response_s: float | None = None
+    ttft_s: float | None = None
+    output_tok_s: float | None = None
 
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """Figures of one model. Seconds and tokens per second; None means not measured.
+    """Figures of one model; None means not measured.
 
     `pass_at_1` is the mean over judged problems of the share of samples that passed (faults are left out, and
-    counted in `faults`). `output_tok_s` and `response_s` are means over requests that shared the engine with
-    `concurrency` - 1 others: queueing is part of them. `batch_tok_s` is all output tokens over the time from
-    the first submission to the last completion.
+    counted in `faults`). `single_stream` are the probe's requests, one at a time; `in_batch` those of the batch.
+    `batch_tok_s` is all output tokens over the time from the first submission to the last completion.
     """
 
     judged: int = 0
@@ -27,20 +41,19 @@ class ModelSummary:
     pass_at_1: float | None = None
     pass_at_1_interval: tuple[float, float] | None = None
     outcomes: dict[str, int] = field(default_factory=dict)
-    response_s: float | None = None
-    ttft_s: float | None = None
-    output_tok_s: float | None = None
+    single_stream: Speed = Speed()
+    in_batch: Speed = Speed()
     batch_tok_s: float | None = None
-    concurrency: int | None = None
     output_tokens: int | None = None
 
 
-def summarise(records: Iterable[Record], batch_s: float | None = None) -> ModelSummary:
-    """Compute one model's figures; `batch_s` is the wall time of its batch."""
+def summarise(
+    records: Iterable[Record], batch_s: float | None = None, probe: Sequence[Completion] = ()
+) -> ModelSummary:
+    """Compute one model's figures; `batch_s` is the wall time of its batch, `probe` its single-stream answers."""
     every = list(records)
     judged = [record for record in every if not record.is_fault]
     samples = [sample for record in every for sample in record.samples]
-    timings = [t for sample in samples if (t := sample.completion.timing) is not None]
     tokens = _total_tokens(samples)
     rates = [_share_passed(record) for record in judged]
     return ModelSummary(
@@ -50,12 +63,23 @@ def summarise(records: Iterable[Record], batch_s: float | None = None) -> ModelS
         pass_at_1=fmean(rates) if rates else None,
         pass_at_1_interval=wilson(sum(r.passed for r in judged), len(judged)) if _single(judged) else None,
         outcomes=dict(Counter(sample.verdict.outcome.value for sample in samples)),
+        single_stream=speed(probe),
+        in_batch=speed([sample.completion for sample in samples]),
+        batch_tok_s=tokens / batch_s if tokens and batch_s else None,
+        output_tokens=tokens,
+    )
+
+
+def speed(completions: Sequence[Completion]) -> Speed:
+    """Mean speed over the completions that carry timings."""
+    timed = [(completion, t) for completion in completions if (t := completion.timing) is not None]
+    timings = [timing for _, timing in timed]
+    return Speed(
+        requests=len(timings),
+        concurrency=max((t.concurrency for t in timings), default=None),
         response_s=_mean(timings, lambda t: t.e2e_s),
         ttft_s=_mean(timings, lambda t: t.ttft_s),
-        output_tok_s=_output_speed(samples),
-        batch_tok_s=tokens / batch_s if tokens and batch_s else None,
-        concurrency=max((t.concurrency for t in timings), default=None),
-        output_tokens=tokens,
+        output_tok_s=_output_speed(timed),
     )
 
 
@@ -74,15 +98,12 @@ def _mean(timings: list[Timing], figure: Callable[[Timing], float | None]) -> fl
     return fmean(values) if values else None
 
 
-def _output_speed(samples: list[Sample]) -> float | None:
+def _output_speed(timed: list[tuple[Completion, Timing]]) -> float | None:
     """Mean over requests of tokens per second after the first token; undefined below two tokens."""
     speeds = [
-        (sample.completion.completion_tokens - 1) / timing.decode_s
-        for sample in samples
-        if (timing := sample.completion.timing) is not None
-        and timing.decode_s
-        and sample.completion.completion_tokens
-        and sample.completion.completion_tokens > 1
+        (tokens - 1) / timing.decode_s
+        for completion, timing in timed
+        if (tokens := completion.completion_tokens or 0) > 1 and timing.decode_s
     ]
     return fmean(speeds) if speeds else None
 

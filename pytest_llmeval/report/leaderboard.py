@@ -13,6 +13,7 @@ HEADINGS = (
     "95 % interval",
     "judged",
     "response",
+    "first token",
     "output speed",
     "batch",
 )
@@ -32,22 +33,24 @@ def _row(result: ModelResult) -> tuple[str, ...]:
         percent(figures.pass_at_1),
         interval(figures.pass_at_1_interval),
         f"{figures.judged} of {result.selected}",
-        number(figures.response_s, "s", 2),
-        number(figures.output_tok_s, "tok/s", 0),
+        number(figures.single_stream.response_s, "s", 2),
+        number(figures.single_stream.ttft_s, "s", 3),
+        number(figures.single_stream.output_tok_s, "tok/s", 0),
         number(figures.batch_tok_s, "tok/s", 0),
     )
 
 
 def conditions(results: Iterable[ModelResult]) -> str:
     """How the speed figures came about; empty where there are none."""
-    levels = sorted({level for r in results if (level := r.summary.concurrency) is not None})
-    if not levels:
-        return ""
-    shown = " or ".join(str(level) for level in levels)
-    return (
-        f"response and output speed: mean per request while up to {shown} requests shared the engine, "
-        f"waiting included; batch: all output tokens over the batch's wall time"
-    )
+    speeds = [(result.summary.single_stream, result.summary.in_batch) for result in results]
+    probed = max((probe.requests for probe, _ in speeds), default=0)
+    shared = max((batch.concurrency or 0 for _, batch in speeds), default=0)
+    said = []
+    if probed:
+        said.append(f"response, first token, output speed: means of {probed} requests sent one at a time")
+    if shared:
+        said.append(f"batch: all output tokens over the wall time of {shared} requests sent together")
+    return "; ".join(said)
 
 
 def percent(share: float | None) -> str:

@@ -1,10 +1,10 @@
-"""The whole way on a real vLLM engine, with the embedded model, in a process of its own."""
+"""The whole way on a real vLLM engine, with the embedded model, in a pytest of its own."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,70 +17,52 @@ import pytest
 pytest.importorskip("vllm", reason="needs the CPU environment: make setup")
 
 REPOSITORY = Path(__file__).parents[2]
+TINY = REPOSITORY / "pytest_llmeval/models/tiny_coder"
+TIMEOUT_S = 400
 
 
 def command(reports: Path, *args: str) -> list[str]:
     return [
-        *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "suites", "-m", "demo"),
+        *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "suites"),
         *(f"--llmeval-reports={reports}", *args),
     ]
 
 
-def hosts() -> list[psutil.Process]:
-    """Engine hosts that are alive on this machine."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if "pytest_llmeval.engines.host.worker" in line and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process)
-    return found
-
-
-def children_of(pid: int) -> list[psutil.Process]:
-    return psutil.Process(pid).children(recursive=True)
-
-
-def test_both_embedded_models_answer_right_and_wrong(tmp_path):
-    done = subprocess.run(
-        command(tmp_path, "--llmeval-limit=24", "--llmeval-wrong=xfail"),
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    assert re.search(r"\d+ passed, \d+ deselected, \d+ xfailed", done.stdout)
-    run = tmp_path / "latest"
-    summary = json.loads((run / "summary.json").read_text())["models"]
-    for name in ("tiny_coder", "tiny_coder_hot"):
-        figures = summary[name]["figures"]
-        assert summary[name]["status"] == "complete"
-        assert 0 < figures["solved"] < 24
-        assert figures["batch_tok_s"] > 0
-    facts = json.loads((run / "manifest.json").read_text())["engines"]["tiny_coder"]["facts"]
-    assert facts["platform"] == "cpu"
-
-
-def test_a_host_killed_while_it_works_faults_that_model_only(tmp_path):
-    """kill -9 of the first model's host once it generates: the second is intact, nothing is left running."""
-    process = subprocess.Popen(
-        command(tmp_path, "--llmeval-wrong=xfail"), cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+def finished(reports: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(reports, *args), cwd=REPOSITORY, capture_output=True, text=True, timeout=TIMEOUT_S
     )
-    output = []
+
+
+def started(reports: Path, *args: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(command(reports, *args), cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+
+
+def read_until(process: subprocess.Popen[str], start: str) -> None:
+    """Read output up to the first line that starts so."""
     for line in process.stdout:
-        output.append(line)
-        if line.startswith("tiny_coder: generating"):
-            log = tmp_path / "latest/engine/tiny_coder.log"
-            victim = next(p for p in children_of(process.pid) if log_of(p) == log.resolve())
-            started = children_of(process.pid)
-            victim.send_signal(signal.SIGKILL)
-            break
-    output += process.stdout
-    assert process.wait(300) == pytest.ExitCode.TESTS_FAILED, "".join(output)
-    models = json.loads((tmp_path / "latest/summary.json").read_text())["models"]
-    assert models["tiny_coder"]["status"] == "faulted"
-    assert "SIGKILL" in models["tiny_coder"]["reason"]
-    assert models["tiny_coder_hot"]["status"] == "complete"
-    assert models["tiny_coder_hot"]["figures"]["judged"] == 164
-    assert "tiny_coder" in (tmp_path / "latest/report.html").read_text()
-    assert not [p for p in started if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        if line.startswith(start):
+            return
+    pytest.fail(f"pytest ended before it said {start!r}")
+
+
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def survivors(processes: list[psutil.Process], within_s: float = 10.0) -> list[psutil.Process]:
+    """Which of them are still alive when they have had their time to go."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline and any(map(alive, processes)):
+        time.sleep(0.05)
+    return [process for process in processes if alive(process)]
 
 
 def log_of(process: psutil.Process) -> Path | None:
@@ -91,24 +73,118 @@ def log_of(process: psutil.Process) -> Path | None:
         return None
 
 
-def test_a_killed_pytest_leaves_whole_records_and_no_process(tmp_path):
-    process = subprocess.Popen(
-        command(tmp_path, "--llmeval-models=tiny_coder"), cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
-    )
-    for line in process.stdout:
-        if line.startswith("tiny_coder: generating"):
-            break
-    family = children_of(process.pid)
+def models(reports: Path) -> dict:
+    return json.loads((reports / "latest/summary.json").read_text())["models"]
+
+
+def test_both_embedded_models_answer_right_and_wrong(tmp_path):
+    done = finished(tmp_path, "-m", "demo", "--llmeval-limit=24", "--llmeval-wrong=xfail", "--llmeval-probe=3")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"\d+ passed, \d+ deselected, \d+ xfailed", done.stdout)
+    for name in ("tiny_coder", "tiny_coder_hot"):
+        figures = models(tmp_path)[name]["figures"]
+        assert models(tmp_path)[name]["status"] == "complete"
+        assert 0 < figures["solved"] < 24
+        assert figures["batch_tok_s"] > 0
+        assert figures["single_stream"]["requests"] == 3
+        assert figures["single_stream"]["concurrency"] == 1
+    manifest = json.loads((tmp_path / "latest/manifest.json").read_text())
+    assert manifest["engines"]["tiny_coder"]["facts"]["platform"] == "cpu"
+
+
+def test_a_host_killed_while_it_works_faults_that_model_only(tmp_path):
+    process = started(tmp_path, "-m", "demo", "--llmeval-wrong=xfail", "--llmeval-probe=off")
+    read_until(process, "tiny_coder: generating")
+    log = (tmp_path / "latest/engine/tiny_coder.log").resolve()
+    running = family(process)
+    next(p for p in running if log_of(p) == log).send_signal(signal.SIGKILL)
+    process.stdout.read()
+    assert process.wait(TIMEOUT_S) == pytest.ExitCode.TESTS_FAILED
+    assert models(tmp_path)["tiny_coder"]["status"] == "faulted"
+    assert "SIGKILL" in models(tmp_path)["tiny_coder"]["reason"]
+    assert models(tmp_path)["tiny_coder_hot"]["status"] == "complete"
+    assert models(tmp_path)["tiny_coder_hot"]["figures"]["judged"] == 164
+    assert "tiny_coder" in (tmp_path / "latest/report.html").read_text()
+    assert not survivors(running)
+
+
+def test_a_killed_pytest_leaves_no_process(tmp_path):
+    process = started(tmp_path, "-m", "demo", "--llmeval-models=tiny_coder")
+    read_until(process, "tiny_coder: generating")
+    running = family(process)
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and any(map(alive, family)):
-        time.sleep(0.05)
-    assert not [p for p in family if alive(p)]
+    assert not survivors(running)
 
 
-def alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_writes_the_reports_and_leaves_no_process(tmp_path, number):
+    process = started(tmp_path, "-m", "demo", "--llmeval-models=tiny_coder", "--junitxml=/dev/null")
+    read_until(process, "tiny_coder: loading")
+    running = family(process)
+    process.send_signal(number)
+    output = process.stdout.read()
+    assert process.wait(TIMEOUT_S) == pytest.ExitCode.INTERRUPTED
+    assert "leaderboard" in output
+    assert models(tmp_path)["tiny_coder"]["status"] == "incomplete"
+    assert "Leaderboard" in (tmp_path / "latest/report.html").read_text()
+    assert not survivors(running)
+
+
+BROKEN = """
+[defaults]
+prompt_style = "completion"
+engine = { dtype = "bfloat16", max_model_len = 2048, enforce_eager = true, kv_cache_memory_bytes = 67108864 }
+needs = { device = "any", hub = false }
+sampling = { max_tokens = 100 }
+[models.offline]
+model = "nobody/nothing"
+environment = { HF_HUB_OFFLINE = "1" }
+[models.architecture]
+model = "./architecture"
+[models.weights]
+model = "./weights"
+[models.argument]
+model = "builtin:tiny_coder"
+engine = { max_modle_len = 3 }
+[models.memory]
+model = "builtin:tiny_coder"
+engine = { kv_cache_memory_bytes = 999999999999 }
+[models.context]
+model = "builtin:tiny_coder"
+engine = { max_model_len = 150 }
+[models.tokenizer]
+model = "./tokenizer"
+[models.healthy]
+model = "builtin:tiny_coder"
+"""
+
+EXPECTED = {
+    "offline": "offline: LocalEntryNotFoundError",
+    "architecture": "architecture not supported: Model architectures ['NoSuchForCausalLM'] are not supported",
+    "weights": "weights missing or damaged: RuntimeError: Cannot find any model weights",
+    "argument": "wrong engine argument: TypeError: EngineArgs.__init__() got an unexpected keyword argument "
+    "'max_modle_len'",
+    "memory": "out of memory: ValueError: Available memory on node 0",
+    "context": "prompt too long: ConfigurationError: the prompt has",
+    "tokenizer": "tokenizer missing: ValueError: the tokenizer gives no tokens",
+}
+
+
+def test_each_provoked_fault_is_one_clear_paragraph_and_the_healthy_model_runs(tmp_path):
+    (tmp_path / "models.toml").write_text(BROKEN)
+    for name in ("architecture", "weights", "tokenizer"):
+        shutil.copytree(TINY, tmp_path / name)
+    config = (tmp_path / "architecture/config.json").read_text()
+    (tmp_path / "architecture/config.json").write_text(config.replace("Qwen3ForCausalLM", "NoSuchForCausalLM"))
+    (tmp_path / "weights/model.safetensors").unlink()
+    for file in (tmp_path / "tokenizer").glob("token*"):
+        file.unlink()
+
+    done = finished(tmp_path, f"--llmeval-registry={tmp_path}/models.toml", "--llmeval-limit=1", "--llmeval-probe=off")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    for name, start in EXPECTED.items():
+        assert models(tmp_path)[name]["status"] == "faulted"
+        assert models(tmp_path)[name]["reason"].startswith(start)
+        assert done.stdout.count(models(tmp_path)[name]["reason"].splitlines()[1]) >= 1  # what to do
+    assert models(tmp_path)["healthy"]["status"] == "complete"

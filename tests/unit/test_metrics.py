@@ -39,13 +39,21 @@ def test_a_fault_is_counted_and_does_not_count_as_wrong():
 
 def test_speeds_are_per_request_and_per_batch():
     figures = summarise([record(Outcome.PASSED), record(Outcome.PASSED)], batch_s=4.0)
-    assert figures.response_s == pytest.approx(2.5)
-    assert figures.output_tok_s == pytest.approx(10 / 2.0)  # after the first token
+    assert figures.in_batch.response_s == pytest.approx(2.5)
+    assert figures.in_batch.output_tok_s == pytest.approx(10 / 2.0)  # after the first token
     assert figures.batch_tok_s == pytest.approx(22 / 4.0)
-    assert figures.concurrency == 4
+    assert figures.in_batch.concurrency == 4
+    assert figures.single_stream.response_s is None
+
+
+def test_single_stream_figures_are_the_probes_alone():
+    probe = [Completion("", timing=Timing(concurrency=1, e2e_s=e2e_s)) for e2e_s in (1.0, 3.0)]
+    figures = summarise([record(Outcome.PASSED)], batch_s=4.0, probe=probe)
+    assert (figures.single_stream.response_s, figures.single_stream.requests) == (2.0, 2)
+    assert figures.single_stream.concurrency == 1
 
 
 def test_one_token_has_no_speed_and_nothing_is_not_zero():
-    assert summarise([record(Outcome.PASSED, tokens=1)]).output_tok_s is None
+    assert summarise([record(Outcome.PASSED, tokens=1)]).in_batch.output_tok_s is None
     empty = summarise([])
-    assert (empty.pass_at_1, empty.response_s, empty.batch_tok_s) == (None, None, None)
+    assert (empty.pass_at_1, empty.in_batch.response_s, empty.batch_tok_s) == (None, None, None)

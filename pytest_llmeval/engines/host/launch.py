@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
-from pytest_llmeval.engines import EngineContext, EngineInfo, Progress
+from pytest_llmeval.engines import EngineContext, EngineInfo, Progress, faults
 from pytest_llmeval.engines.host import protocol
 from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.schema import Completion, ModelSpec, Request
@@ -37,7 +37,7 @@ class HostedEngine:
     ) -> None:
         self.spec = spec
         self._timeout_s = context.load_timeout_s
-        self._start = partial(Host, driver, environment, context.log_path)
+        self._start = partial(Host, driver, environment, context.log_path, spec)
         self._host = self._start()
 
     def load(self, progress: Progress) -> EngineInfo:
@@ -66,6 +66,13 @@ class HostedEngine:
     def submit(self, request: Request) -> Future[Completion]:
         return self._host.submit(request)
 
+    def reset_cache(self) -> None:
+        self._host.send(protocol.ResetCache())
+
+    @property
+    def is_preparing(self) -> bool:
+        return self._host.stage == IMPORTING and not self._host.dead.is_set()
+
     def close(self) -> None:
         self._host.close()
 
@@ -82,7 +89,7 @@ class Host:
     it ended before it looked at the model, which is therefore not to blame.
     """
 
-    def __init__(self, driver: str, environment: Mapping[str, str], log_path: Path) -> None:
+    def __init__(self, driver: str, environment: Mapping[str, str], log_path: Path, spec: ModelSpec) -> None:
         self.stage = IMPORTING
         self.ready: protocol.Ready | None = None
         self.settled = threading.Event()
@@ -90,6 +97,7 @@ class Host:
         self.died_importing = False
         self._cause = ""
         self._log_path = log_path
+        self._spec = spec
         self._pending: dict[str, Future[Completion]] = {}
         self._lock = threading.Lock()  # guards _pending and the order of messages
         self._socket, childs_end = socket.socketpair()
@@ -123,9 +131,11 @@ class Host:
         return future
 
     def explain(self) -> str:
-        """The cause of death, and the end of the log, where the engine says why in its own words."""
-        tail = last_lines(self._log_path, LOG_LINES_SHOWN)
-        return f"{self._cause}\nlog: {self._log_path}, which ends:\n{tail}"
+        """Why there are no more answers: kind, cause and what to do, then the end of the engine's log."""
+        log = self._log_path.read_text(encoding="utf-8", errors="replace")
+        tail = "\n".join(log.splitlines()[-LOG_LINES_SHOWN:])
+        paragraph = faults.explain(self._cause, log, self._spec)
+        return faults.redact(f"{paragraph}\nlog: {self._log_path}, which ends:\n{tail}")
 
     def kill(self, cause: str) -> None:
         """End the whole group; the listener then settles everything that is pending with `cause`."""
@@ -161,7 +171,7 @@ class Host:
                     future.set_result(completion)
             case protocol.RequestFailed(request_id=request_id, error=error):
                 if future := self._take(request_id):
-                    future.set_exception(EngineFault(error))
+                    future.set_exception(EngineFault(faults.explain(error, "", self._spec)))
 
     def _take(self, request_id: str) -> Future[Completion] | None:
         with self._lock:
@@ -182,9 +192,3 @@ class Host:
 def describe_exit(status: int) -> str:
     """`signal SIGKILL` or `exit status 3`, from a Popen return code."""
     return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-
-
-def last_lines(path: Path, count: int) -> str:
-    """The last `count` lines of a text file; undecodable bytes are replaced."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(lines[-count:])

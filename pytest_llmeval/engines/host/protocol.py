@@ -28,6 +28,13 @@ class Submit:
 
 
 @dataclass(frozen=True)
+class ResetCache:
+    """To the host: forget cached prefixes."""
+
+    type: Literal["reset_cache"] = "reset_cache"
+
+
+@dataclass(frozen=True)
 class Imported:
     """From the host: the heavy imports are done, after `seconds`."""
 
@@ -71,7 +78,7 @@ class RequestFailed:
     type: Literal["request_failed"] = "request_failed"
 
 
-ToHost = Load | Submit
+ToHost = Load | Submit | ResetCache
 FromHost = Imported | Ready | Failed | Done | RequestFailed
 
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Annotated[ToHost | FromHost, Field(discriminator="type")])

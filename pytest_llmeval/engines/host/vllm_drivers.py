@@ -18,7 +18,7 @@ from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 
 from pytest_llmeval.engines.host import protocol
-from pytest_llmeval.engines.host.worker import Outbox, end_group, one_line
+from pytest_llmeval.engines.host.worker import Inbox, Outbox, end_group, one_line
 from pytest_llmeval.prompting.rendering import render
 from pytest_llmeval.schema import Completion, ModelSpec, Request, Sampling, Timing
 
@@ -70,6 +70,16 @@ def facts(config: Any) -> dict[str, Any]:
     }
 
 
+def check_tokenizer(tokenizer: Any) -> None:
+    """A checkpoint without tokenizer files loads, with a tokenizer that knows no tokens.
+
+    Raises:
+        ValueError: it is such a one.
+    """
+    if not tokenizer.encode("def f():\n    return 1"):
+        raise ValueError("the tokenizer gives no tokens for a line of code")
+
+
 class Rendered:
     """A request on its way through the engine, with what its completion will need."""
 
@@ -118,6 +128,7 @@ class StepDriver:
 
         self.engine = LLMEngine.from_engine_args(EngineArgs(**engine_arguments(spec)))
         self.tokenizer = self.engine.get_tokenizer()
+        check_tokenizer(self.tokenizer)
         self.max_model_len = self.engine.model_config.max_model_len
         self.live: dict[str, Rendered] = {}
         self._warm_up()
@@ -131,10 +142,13 @@ class StepDriver:
             self.engine.step()
         self.engine.reset_prefix_cache()
 
-    def serve(self, inbox: queue.SimpleQueue[Request], outbox: Outbox) -> None:
+    def serve(self, inbox: Inbox, outbox: Outbox) -> None:
         while True:
-            for request in _waiting(inbox, block=not self.live):
-                self._add(request, outbox)
+            for message in _waiting(inbox, block=not self.live):
+                if isinstance(message, Request):
+                    self._add(message, outbox)
+                else:
+                    self.engine.reset_prefix_cache()
             for output in self.engine.step():
                 if output.finished:
                     rendered = self.live.pop(output.request_id)
@@ -150,14 +164,14 @@ class StepDriver:
             outbox.send(protocol.RequestFailed(request.request_id, one_line(error)))
 
 
-def _waiting(inbox: queue.SimpleQueue[Request], block: bool) -> list[Request]:
-    """Everything that waits in the inbox; with `block`, at least one request."""
-    requests = [inbox.get()] if block else []
+def _waiting(inbox: Inbox, block: bool) -> list[Request | protocol.ResetCache]:
+    """Everything that waits in the inbox; with `block`, at least one message."""
+    messages = [inbox.get()] if block else []
     while True:
         try:
-            requests.append(inbox.get_nowait())
+            messages.append(inbox.get_nowait())
         except queue.Empty:
-            return requests
+            return messages
 
 
 class AsyncDriver:
@@ -177,6 +191,7 @@ class AsyncDriver:
         self.engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_arguments(spec)))
         tokenizer = self.engine.get_tokenizer()
         self.tokenizer = await tokenizer if asyncio.iscoroutine(tokenizer) else tokenizer
+        check_tokenizer(self.tokenizer)
         self.max_model_len = self.engine.model_config.max_model_len
         self.live = 0
         params = SamplingParams(max_tokens=WARM_UP_TOKENS, temperature=0, ignore_eos=True)
@@ -184,10 +199,13 @@ class AsyncDriver:
         await self.engine.reset_prefix_cache()
         return facts(self.engine.vllm_config)
 
-    def serve(self, inbox: queue.SimpleQueue[Request], outbox: Outbox) -> None:
+    def serve(self, inbox: Inbox, outbox: Outbox) -> None:
         while True:
-            request = inbox.get()
-            asyncio.run_coroutine_threadsafe(self._serve_one(request, outbox), self.loop)
+            message = inbox.get()
+            if isinstance(message, Request):
+                asyncio.run_coroutine_threadsafe(self._serve_one(message, outbox), self.loop)
+            else:
+                asyncio.run_coroutine_threadsafe(self.engine.reset_prefix_cache(), self.loop)
 
     async def _serve_one(self, request: Request, outbox: Outbox) -> None:
         from vllm.v1.engine.exceptions import EngineDeadError

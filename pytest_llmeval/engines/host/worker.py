@@ -21,6 +21,8 @@ from typing import Any, Protocol
 from pytest_llmeval.engines.host import protocol
 from pytest_llmeval.schema import ModelSpec, Request
 
+Inbox = queue.SimpleQueue[Request | protocol.ResetCache]
+
 
 class Outbox(Protocol):
     """Where a driver puts what it has to tell pytest; may be called from any thread."""
@@ -34,8 +36,8 @@ class Driver(Protocol):
     def load(self, spec: ModelSpec) -> Mapping[str, Any]:
         """Load the model; return facts about what was really loaded."""
 
-    def serve(self, inbox: queue.SimpleQueue[Request], outbox: Outbox) -> None:
-        """Answer requests for ever; an exception ends the host."""
+    def serve(self, inbox: Inbox, outbox: Outbox) -> None:
+        """Answer requests, and reset the prefix cache when told to, for ever; an exception ends the host."""
 
 
 class Wire:
@@ -44,7 +46,7 @@ class Wire:
     def __init__(self, fd: int) -> None:
         self.socket = socket.socket(fileno=fd)
         self.to_load: queue.SimpleQueue[ModelSpec] = queue.SimpleQueue()
-        self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self.inbox: Inbox = queue.SimpleQueue()
         self._sending = threading.Lock()
         threading.Thread(target=self._read, name="wire", daemon=True).start()
 
@@ -58,10 +60,13 @@ class Wire:
             with self.socket.makefile("rb") as lines:
                 for line in lines:
                     message = protocol.decode(line)
-                    if isinstance(message, protocol.Load):
-                        self.to_load.put(message.spec)
-                    else:
-                        self.requests.put(message.request)
+                    match message:
+                        case protocol.Load(spec=spec):
+                            self.to_load.put(spec)
+                        case protocol.Submit(request=request):
+                            self.inbox.put(request)
+                        case protocol.ResetCache():
+                            self.inbox.put(message)
         finally:
             end_group()
 
@@ -94,7 +99,7 @@ def _run(wire: Wire, driver_name: str) -> None:
     loading = time.monotonic()
     facts = driver.load(spec)
     wire.send(protocol.Ready(import_s, time.monotonic() - loading, dict(facts)))
-    driver.serve(wire.requests, wire)
+    driver.serve(wire.inbox, wire)
 
 
 def one_line(error: BaseException) -> str:
