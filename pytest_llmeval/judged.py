@@ -52,6 +52,16 @@ class JudgedRecord:
         benchmark.pedantic(self._clock.replay, rounds=rounds)
 
 
+def explain(record: Record) -> str:
+    """One line on a Record: `passed`, or the first failed sample's outcome and detail."""
+    failed = [sample for sample in record.samples if not sample.verdict.passed]
+    if not failed:
+        return "passed"
+    verdict = failed[0].verdict
+    line = f"{verdict.outcome}: {verdict.detail}" if verdict.detail else str(verdict.outcome)
+    return line if record.n == 1 else f"{len(failed)} of {record.n} samples failed; first: {line}"
+
+
 def _mark_used(benchmark: Any) -> None:
     """An engine that gives no timings leaves nothing to report; say so in the file instead of warning."""
     benchmark.extra_info[EXTRA_INFO] = {"timing": "not measured"}

@@ -25,10 +25,10 @@ class VLLMEngine(HostedEngine):
 
     def __init__(self, spec: ModelSpec, context: EngineContext) -> None:
         driver = ASYNC_DRIVER if devices.has_gpu() else STEP_DRIVER
-        super().__init__(spec, context, driver=driver, environment=_environment(spec, driver))
+        super().__init__(spec, context, driver=driver, environment=host_environment(spec, driver))
 
 
-def _environment(spec: ModelSpec, driver: str) -> dict[str, str]:
+def host_environment(spec: ModelSpec, driver: str) -> dict[str, str]:
     """What must be in the environment before Python starts, because vLLM reads it while importing."""
     step = driver == STEP_DRIVER
     environment = {

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pytest_html.basereport import BaseReport
 
+from pytest_llmeval.judged import explain
 from pytest_llmeval.report import leaderboard
 from pytest_llmeval.report.text import safe
 from pytest_llmeval.results import ModelResult
@@ -63,16 +64,27 @@ class HtmlHooks:
 
     def pytest_html_report_title(self, report: Any) -> None:
         report.title = f"Model evaluation {self._run.started_at:%Y-%m-%d %H:%M}"
+        report.set_data("renderCollapsed", ["all"])  # hundreds of stories: the reader opens those that matter
 
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
         if self._run.used:
             prefix.append(summary_html(list(self._run.results())))
 
+    def pytest_html_results_table_header(self, cells: list[str]) -> None:
+        cells.insert(2, '<th class="sortable" data-column-type="outcome">Outcome</th>')
+
+    def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
+        record = self._record_of(report)
+        outcome = explain(record) if record else ""
+        cells.insert(2, f'<td class="col-outcome">{_text(outcome)}</td>')
+
     def pytest_html_results_table_html(self, report: pytest.TestReport, data: list[str]) -> None:
-        name = getattr(report, "llmeval", None)
-        record = self._run.store.get(RecordId(*name)) if name else None
-        if record is not None:
+        if record := self._record_of(report):
             data[:] = [record_html(record)]
+
+    def _record_of(self, report: pytest.TestReport) -> Record | None:
+        name = getattr(report, "llmeval", None)
+        return self._run.store.get(RecordId(*name)) if name else None
 
 
 def summary_html(results: list[ModelResult]) -> str:

@@ -205,7 +205,8 @@ class AsyncDriver:
             if isinstance(message, Request):
                 asyncio.run_coroutine_threadsafe(self._serve_one(message, outbox), self.loop)
             else:
-                asyncio.run_coroutine_threadsafe(self.engine.reset_prefix_cache(), self.loop)
+                # Waited for, so that requests behind it find the cache empty.
+                asyncio.run_coroutine_threadsafe(self.engine.reset_prefix_cache(), self.loop).result()
 
     async def _serve_one(self, request: Request, outbox: Outbox) -> None:
         from vllm.v1.engine.exceptions import EngineDeadError

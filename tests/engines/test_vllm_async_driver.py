@@ -1,0 +1,55 @@
+"""vLLM's AsyncLLM driver, which drives engines on GPUs, tried on the CPU: its core runs in processes of its own."""
+
+from __future__ import annotations
+
+import signal
+
+import psutil
+import pytest
+
+pytest.importorskip("vllm", reason="needs the CPU environment: make setup")
+
+from pytest_llmeval.engines import EngineContext
+from pytest_llmeval.engines.host.launch import HostedEngine
+from pytest_llmeval.engines.vllm import ASYNC_DRIVER, host_environment
+from pytest_llmeval.errors import EngineFault
+from pytest_llmeval.problems import load_problem_set
+from pytest_llmeval.registry import BUILTIN_REGISTRY, load_registry
+from pytest_llmeval.schema import Prompt, PromptStyle, Request
+
+SPEC = load_registry(BUILTIN_REGISTRY)["tiny_coder"]
+PROBLEMS = load_problem_set("humaneval").problems
+
+
+def request(number: int, text: str | None = None, kind: str = "first") -> Request:
+    problem = PROBLEMS[number]
+    prompt = Prompt(PromptStyle.COMPLETION, problem.prompt if text is None else text)
+    return Request(f"{kind}:{number}", problem.task_id, prompt, SPEC.sampling)
+
+
+def test_it_answers_refuses_and_reports_the_death_of_its_core(tmp_path):
+    """One load for all three, because loading takes half a minute."""
+    context = EngineContext(tmp_path / "engine.log", 300)
+    engine = HostedEngine(SPEC, context, driver=ASYNC_DRIVER, environment=host_environment(SPEC, ASYNC_DRIVER))
+    try:
+        engine.load(lambda stage, detail: None)
+        answers = [future.result(120) for future in [engine.submit(request(n)) for n in range(8)]]
+        assert all(answer.completion_tokens > 0 for answer in answers)
+        assert all(0 < answer.timing.ttft_s < answer.timing.e2e_s for answer in answers)
+
+        with pytest.raises(EngineFault, match="prompt too long: .*the prompt has 15001 tokens"):
+            engine.submit(request(0, "x y z " * 5000, "long")).result(60)
+        engine.reset_cache()
+        again = engine.submit(request(0, kind="again")).result(60)
+        assert again.text == answers[0].text
+        assert again.cached_tokens == 0
+
+        running = psutil.Process(engine.pid).children(recursive=True)
+        pending = [engine.submit(request(n, kind="doomed")) for n in range(4)]
+        next(p for p in running if "EngineCore" in p.name()).send_signal(signal.SIGKILL)
+        for future in pending:
+            with pytest.raises(EngineFault, match="died: EngineDeadError"):
+                future.result(60)
+    finally:
+        engine.close()
+    assert not [p for p in running if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
