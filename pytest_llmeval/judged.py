@@ -30,15 +30,8 @@ class JudgedRecord:
         return self.record.samples
 
     def explain(self) -> str:
-        """Why it did not pass: the first failed sample's outcome and detail, and how many share that fate."""
-        failed = [sample for sample in self.record.samples if not sample.verdict.passed]
-        if not failed:
-            return "passed"
-        verdict = failed[0].verdict
-        line = f"{verdict.outcome}: {verdict.detail}" if verdict.detail else str(verdict.outcome)
-        return (
-            line if self.record.n == 1 else f"{len(failed)} of {self.record.n} samples failed; first: {line}"
-        )
+        """Why it did not pass, in one line."""
+        return explain(self.record)
 
     def report_timing(self, benchmark: Any) -> None:
         """Hand the engine's response times to pytest-benchmark: one round per sample, nothing runs again."""

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.extensions import suggestion
 
 DEFAULT_REPORTS = "reports"
+# What --llmeval-sandbox-limit can set: the fields of sandbox.Limits, which this module must not import.
+SANDBOX_LIMITS = (
+    *("wall_s", "cpu_s", "memory_bytes", "processes", "threads", "file_bytes", "tmp_bytes", "open_files"),
+    *("output_bytes", "output_kept_bytes"),
+)
 
 WrongAnswers = Literal["fail", "xfail"]
 Scoring = Literal["auto", "overlap", "after"]
@@ -32,6 +39,9 @@ class Options:
     strict: bool = False
     scoring: Scoring = "auto"
     sandbox: str = "auto"
+    sandbox_workers: int | None = None
+    sandbox_limits: Mapping[str, float] = field(default_factory=dict)
+    sandbox_site: tuple[Path, ...] = ()
     probe: int = 16
     load_timeout_s: float = 1800.0
 
@@ -87,6 +97,18 @@ DECLARED: dict[str, dict[str, Any]] = {
         "help": "isolation of generated code: auto (the strongest that proves itself), A, B, B-, require-A, "
         "or C, which is no sandbox",
     },
+    "sandbox-workers": {
+        "type": int,
+        "metavar": "N",
+        "help": "how many programs are judged side by side (default: one per core)",
+    },
+    "sandbox-limit": {
+        "action": "append",
+        "default": [],
+        "metavar": "KEY=NUMBER",
+        "help": f"a limit of one program, may be repeated; keys: {', '.join(SANDBOX_LIMITS)} "
+        "(ini: llmeval_sandbox_limits). A wall_s given here is kept; otherwise it is fitted to this machine",
+    },
     "probe": {
         "default": "16",
         "metavar": "N|off",
@@ -109,6 +131,10 @@ def declare(parser: pytest.Parser) -> None:
         group.addoption(f"--llmeval-{name}", **told)
     parser.addini("llmeval_registry", "the models.toml of this project; setting it switches the plugin on")
     parser.addini("llmeval_reports", "where runs are written", default=DEFAULT_REPORTS)
+    parser.addini("llmeval_sandbox_limits", "limits of one program, KEY=NUMBER a line", type="linelist")
+    parser.addini(
+        "llmeval_sandbox_site", "package folders that judged programs may import from", type="paths"
+    )
 
 
 def is_active(config: pytest.Config) -> bool:
@@ -150,6 +176,9 @@ def read(config: pytest.Config) -> Options:
         strict=option.llmeval_strict,
         scoring=option.llmeval_scoring,
         sandbox=option.llmeval_sandbox,
+        sandbox_workers=option.llmeval_sandbox_workers,
+        sandbox_limits=_sandbox_limits(config),
+        sandbox_site=tuple(config.getini("llmeval_sandbox_site")),
         probe=_probe(option.llmeval_probe),
         load_timeout_s=option.llmeval_load_timeout,
     )
@@ -169,6 +198,26 @@ def _registry_path(config: pytest.Config) -> Path:
             f"{config.inipath or 'the ini file'}"
         )
     return path
+
+
+def _sandbox_limits(config: pytest.Config) -> dict[str, float]:
+    """`KEY=NUMBER` of the ini file, then of the command line, which wins."""
+    limits = {}
+    for given in (*config.getini("llmeval_sandbox_limits"), *config.option.llmeval_sandbox_limit):
+        key, _, value = given.partition("=")
+        if key.strip() not in SANDBOX_LIMITS:
+            known = ", ".join(SANDBOX_LIMITS)
+            raise ConfigurationError(
+                f"sandbox limit {given!r}: unknown key{suggestion(key, SANDBOX_LIMITS)}; known: {known}"
+            )
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1
+        if not 0 <= number < float("inf"):
+            raise ConfigurationError(f"sandbox limit {given!r}: must be a number, as in {key.strip()}=5")
+        limits[key.strip()] = number if key.strip() == "wall_s" else int(number)
+    return limits
 
 
 def _probe(given: str) -> int:

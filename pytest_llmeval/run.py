@@ -20,7 +20,15 @@ from pytest_llmeval.sandbox import Isolation
 from pytest_llmeval.schema import SCHEMA_VERSION, ModelSpec, Record, Task
 from pytest_llmeval.scoring import BackgroundExecutor
 from pytest_llmeval.selection import Selection
-from pytest_llmeval.store import MANIFEST, SUMMARY, RecordId, RunStore, create_run_folder, file_name, point_latest
+from pytest_llmeval.store import (
+    MANIFEST,
+    SUMMARY,
+    RecordId,
+    RunStore,
+    create_run_folder,
+    file_name,
+    point_latest,
+)
 
 
 @dataclass
@@ -162,7 +170,8 @@ class Run:
                 seed=self.options.seed,
                 notify=self.notify,
             )
-            self._sandbox.start()
+            asked = {task.problem.task_id: task.problem for tasks in self.plan.values() for task in tasks}
+            self._sandbox.start(list(asked.values()))
         return self._pipeline
 
     def _create_engine(self, spec: ModelSpec) -> Engine:
@@ -176,7 +185,7 @@ class Run:
 
     @cached_property
     def _sandbox(self) -> BackgroundExecutor:
-        return BackgroundExecutor(self.options.sandbox)
+        return BackgroundExecutor(self.options)
 
     # --------------------------------------------------------------------------------------- what it leaves
 
@@ -198,7 +207,7 @@ class Run:
             "started_at": self.started_at.astimezone().isoformat(timespec="seconds"),
             "versions": installed_versions(),
             "machine": machine(),
-            "sandbox": self._sandbox.isolation,
+            "sandbox": self._sandbox.describe(),
             "seed": self.options.seed,
             "scoring": self.options.scoring,
             "models": {name: describe_model(self.specs[name]) for name in self.plan},

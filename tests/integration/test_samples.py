@@ -101,3 +101,20 @@ def test_a_missing_file_is_named(project):
     result = project("--llmeval-samples=gone.jsonl")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*gone.jsonl cannot be read: *"])
+
+
+def test_limits_of_a_program_are_options(project, pytester, samples):
+    slow = {"task_id": "HumanEval/0", "completion": "    import time; time.sleep(60)"}
+    project(f"--llmeval-samples={samples(slow)}", "--llmeval-sandbox-limit=wall_s=0.5").assert_outcomes(
+        failed=1
+    )
+    assert results(pytester)[0]["result"] == "timed out"
+    manifest = json.loads((pytester.path / "reports/latest/manifest.json").read_text())
+    assert manifest["sandbox"]["limits"]["wall_s"] == 0.5
+
+
+@pytest.mark.parametrize("given", ["wall=5", "wall_s=soon", "wall_s=-1", "wall_s"])
+def test_a_limit_that_makes_no_sense_is_a_usage_error(project, samples, given):
+    result = project(f"--llmeval-sandbox-limit={given}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*sandbox limit '{given}'*"])

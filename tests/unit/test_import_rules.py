@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "benchmarking": set(),
     "samples": set(),
     "engines": {"devices", "prompting", "samples"},  # hosts render prompts with the model's tokenizer
-    "scoring": {"sandbox"},
+    "scoring": {"options", "sandbox"},
     "selection": {"options", "problems", "registry", "samples"},
     "results": {"engines", "metrics", "pipeline"},
     "manifest": {"devices"},
