@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from . import kernel, landlock, seccomp
@@ -84,8 +85,7 @@ def _enter_namespaces(jail: Jail, tmp_bytes: int) -> None:
     uid, gid = os.getuid(), os.getgid()
     kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID)
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
+        Path(f"/proc/self/{name}").write_text(text)
     child = os.fork()
     if child:
         os.closerange(0, 4096)
@@ -112,7 +112,7 @@ def _mount_tmp(jail: Jail) -> None:
 
 def _tmp_state() -> tuple[int, ...]:
     """Changes with anything a sample leaves in /tmp: an entry, a byte, or the directory's own attributes."""
-    directory, space = os.stat(TMP), os.statvfs(TMP)
+    directory, space = Path(TMP).stat(), os.statvfs(TMP)
     try:
         attributes = len(os.listxattr(TMP))
     except OSError:  # this kernel's tmpfs has none
@@ -121,7 +121,7 @@ def _tmp_state() -> tuple[int, ...]:
 
 
 def clean(jail: Jail, work: str) -> None:
-    """Leave the next sample nothing of this one's files. A mount costs more than a sample: only where touched."""
+    """Leave the next sample nothing of this one's files; a mount costs more than a sample, so only then."""
     if jail.level == "A" and _tmp_state() != jail.tmp_untouched:
         os.chdir("/")
         kernel.detach(TMP)
@@ -131,12 +131,12 @@ def clean(jail: Jail, work: str) -> None:
 
 
 def _empty(directory: str) -> None:
-    for entry in os.scandir(directory):
-        if entry.is_dir(follow_symlinks=False):
-            os.chmod(entry.path, 0o700)
-            shutil.rmtree(entry.path, ignore_errors=True)
+    for entry in Path(directory).iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            entry.chmod(0o700)
+            shutil.rmtree(entry, ignore_errors=True)
         else:
-            os.unlink(entry.path)
+            entry.unlink()
 
 
 # ---------------------------------------------------------------- each sample

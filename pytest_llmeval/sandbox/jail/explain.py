@@ -21,7 +21,7 @@ class Called(Protocol):
 
 
 def failure(error: BaseException, source: str, answers: Called) -> str:
-    """`assert candidate([1, 2]) == 3: got 4` for an assertion, with the error's own name for anything else."""
+    """`assert candidate([1, 2]) == 3: got 4` for an assertion, led by the error's name for anything else."""
     frame, line = _test_frame(error)
     statement = statement_at(source, line)
     text = in_one_line(statement) if statement is not None else f"line {line} of the tests"
