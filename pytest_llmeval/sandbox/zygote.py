@@ -71,7 +71,7 @@ class Zygote:
         with theirs:
             self._process = subprocess.Popen(
                 [*launch.command, python, *FLAGS],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 env=environment,
