@@ -213,12 +213,12 @@ class Candidates:
         os.close(output)
         confine.clean(self._jail, self._work)
         kept = bytes(ended.output)
-        if not kept.startswith(ENTERED):
+        if ended.status == "exited" and not kept.startswith(ENTERED):
             ended.status = "refused"
         verdict = _without_nonce(bytes(ended.verdict), nonce) if not split else None
         header = {
             "id": sample["id"], "status": ended.status, "code": code, "verdict": verdict, "cpu_s": cpu_s,
-            "peak_bytes": peak_bytes, "output_bytes": ended.total_bytes - 1,
+            "peak_bytes": peak_bytes, "output_bytes": max(0, ended.total_bytes - 1),
             "wall_s": time.monotonic() - started,
         }  # fmt: skip
         return header, kept.removeprefix(ENTERED).removeprefix(FAILED)
