@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import started
-from judging import QUICK, SQUARE, judged, problem, still_judges
+from judging import ENVIRONMENT, QUICK, SQUARE, judged, problem, still_judges
 
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox import Executor, Level, Limits
@@ -247,7 +247,10 @@ time.sleep(60)
 def test_nothing_survives_the_parent(level: str, number: signal.Signals) -> None:
     started(level).close()
     parent = subprocess.Popen(
-        [sys.executable, "-c", KILLED_PARENT, level], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", KILLED_PARENT, level],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=ENVIRONMENT,
     )
     assert parent.stdout is not None
     with parent.stdout:

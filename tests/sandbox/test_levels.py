@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import started
-from judging import QUICK
+from judging import ENVIRONMENT, QUICK
 
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox import Executor, Level, selftest
@@ -21,7 +21,8 @@ POORER = Path(__file__).with_name("poorer.py")
 def poorer(how: str, level: str) -> str:
     if platform.machine() != "x86_64":
         pytest.skip("the emulated container is written with x86_64 system call numbers")
-    answer = subprocess.run([sys.executable, POORER, how, level], capture_output=True, text=True, timeout=120)
+    command = [sys.executable, str(POORER), how, level]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=120, env=ENVIRONMENT)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 

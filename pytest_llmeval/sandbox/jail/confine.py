@@ -75,9 +75,20 @@ def become(uid: int, keep_search: bool) -> None:
     if keep_search:
         kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
     os.setresuid(uid, uid, uid)
-    kernel.set_capabilities(1 << kernel.CAP_DAC_READ_SEARCH if keep_search else 0)
+    if keep_search:
+        _keep_search()
+    else:
+        kernel.set_capabilities(0)
     kernel.prctl(kernel.PR_SET_DUMPABLE, DUMPABLE)  # /proc/self must be ours for a moment longer
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # changing user cleared it
+
+
+def _keep_search() -> None:
+    """Of the two rights that look into closed directories the lesser one; containers often have the other."""
+    try:
+        kernel.set_capabilities(1 << kernel.CAP_DAC_READ_SEARCH)
+    except OSError:
+        kernel.set_capabilities(1 << kernel.CAP_DAC_OVERRIDE)
 
 
 def _enter_namespaces(jail: Jail, tmp_bytes: int) -> None:

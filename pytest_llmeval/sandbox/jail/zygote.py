@@ -13,6 +13,7 @@ import io
 import json
 import os
 import platform
+import random
 import select
 import signal
 import socket
@@ -81,6 +82,7 @@ def _prepare_interpreter() -> None:
     """What every program finds: nothing of ours in argv, environment or standard streams."""
     sys.argv = [""]
     sys.stdin = Unreadable()
+    random.seed(0)  # verdicts must not depend on the worker, the run or the machine
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     gc.collect()
     gc.freeze()  # a child's collections would copy every page they visit
