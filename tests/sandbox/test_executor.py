@@ -181,7 +181,8 @@ def test_verdicts_do_not_depend_on_order(strongest: Executor) -> None:
         futures = [strongest.submit(program, task) for program, task in cases]
         for case, future in zip(cases, futures, strict=True):
             seen.setdefault(case, set()).add(outcome(future))
-    assert all(len(verdicts) == 1 for verdicts in seen.values()), seen
+    unstable = {case[0].source: verdicts for case, verdicts in seen.items() if len(verdicts) > 1}
+    assert not unstable
 
 
 def test_calibration_leaves_the_slowest_solution_room() -> None:

@@ -82,7 +82,7 @@ def _prepare_interpreter() -> None:
     """What every program finds: nothing of ours in argv, environment or standard streams."""
     sys.argv = [""]
     sys.stdin = Unreadable()
-    random.seed(0)  # verdicts must not depend on the worker, the run or the machine
+    random.seed(0)
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     gc.collect()
     gc.freeze()  # a child's collections would copy every page they visit
@@ -247,6 +247,7 @@ class Candidates:
             except BaseException as error:
                 os.write(1, FAILED + repr(error).encode())
                 os._exit(71)
+            random.seed(0)  # forking made chance differ: verdicts must not
             os.write(1, ENTERED)
             if nonce:
                 inline.run(sample, nonce)
