@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
-from pytest_llmeval.errors import SandboxFault
 from judging import QUICK
 
+from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox import Executor
-
 
 
 def started(level: str, **arguments: object) -> Executor:

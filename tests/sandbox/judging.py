@@ -14,7 +14,9 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(pytest_llmeval.__file__).par
 QUICK = Limits(wall_s=2.0, cpu_s=4, memory_bytes=256 << 20)
 
 
-def problem(test: str, prompt: str = "def f(x):\n", channel: Channel = Channel.SPLIT, **more: object) -> Problem:
+def problem(
+    test: str, prompt: str = "def f(x):\n", channel: Channel = Channel.SPLIT, **more: object
+) -> Problem:
     """A problem whose `check` has the body `test`; it may call `candidate`."""
     body = "\n".join(f"    {line}" for line in test.splitlines())
     fields: dict[str, object] = {

@@ -16,7 +16,17 @@ from pytest_llmeval.sandbox.jail import kernel, seccomp
 from pytest_llmeval.schema import Problem, Program
 
 EPERM, ENOSYS, ALLOW = 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS, 0x7FFF0000
-DENIED = ("unshare", "setns", "mount", "umount2", "pivot_root", "open_tree", "move_mount", "fsopen", "fsmount")
+DENIED = (
+    "unshare",
+    "setns",
+    "mount",
+    "umount2",
+    "pivot_root",
+    "open_tree",
+    "move_mount",
+    "fsopen",
+    "fsmount",
+)
 # What an ordinary container leaves of root: no SYS_ADMIN, SYS_PTRACE, NET_ADMIN, …
 KEPT_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31)
 NEW_NAMESPACES = 0x7E020000

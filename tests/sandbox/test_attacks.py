@@ -12,11 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from attacks import CRASHES, ESCAPES, FORGERIES, HANGS, NUMBER, PROLOGUE
+from judging import QUICK, SQUARE, judged, problem, still_judges
 
 from pytest_llmeval.sandbox import Executor
 from pytest_llmeval.schema import Outcome
-from attacks import CRASHES, ESCAPES, FORGERIES, HANGS, NUMBER, PROLOGUE
-from judging import QUICK, SQUARE, judged, problem, still_judges
 
 REFUSED = problem("got = candidate(0)\nassert got == 'refused'")
 BRIEF = replace(QUICK, wall_s=0.4)
@@ -47,7 +47,11 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
     file.write_text(CANARY)
     file.chmod(0o666)
     abstract = f"\0llmeval-canary-{os.getpid()}"
-    with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as unix, socket.socket(socket.AF_UNIX) as hidden:
+    with (
+        socket.socket() as tcp,
+        socket.socket(socket.AF_UNIX) as unix,
+        socket.socket(socket.AF_UNIX) as hidden,
+    ):
         tcp.bind(("127.0.0.1", 0))
         unix.bind(str(directory / "socket"))
         hidden.bind(abstract)

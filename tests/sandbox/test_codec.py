@@ -27,7 +27,9 @@ SCALARS = (
     | st.fractions()
     | st.decimals(allow_nan=False)
 )
-HASHABLE = st.recursive(SCALARS, lambda inner: st.tuples(inner) | st.frozensets(inner, max_size=3), max_leaves=5)
+HASHABLE = st.recursive(
+    SCALARS, lambda inner: st.tuples(inner) | st.frozensets(inner, max_size=3), max_leaves=5
+)
 PLAIN = st.recursive(
     HASHABLE | st.builds(range, st.integers(-9, 9), st.integers(-9, 9)) | st.builds(bytearray, st.binary()),
     lambda inner: (
@@ -174,7 +176,13 @@ def test_malformed_messages_are_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError("text"), KeyError("k"), ZeroDivisionError("division by zero"), SystemExit(0), StopIteration(3)]
+    [
+        ValueError("text"),
+        KeyError("k"),
+        ZeroDivisionError("division by zero"),
+        SystemExit(0),
+        StopIteration(3),
+    ]
     + [IndexError(), OSError(2, "gone"), MemoryError()],
     ids=repr,
 )
@@ -193,15 +201,25 @@ def test_other_exceptions_become_their_nearest_builtin() -> None:
 
     back = codec.decode_exception(codec.encode_exception(Lying("x")))
     assert type(back) is LookupError
-    unicode = codec.decode_exception(codec.encode_exception(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad")))
+    unicode = codec.decode_exception(
+        codec.encode_exception(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"))
+    )
     assert isinstance(unicode, ValueError)
 
 
-@pytest.mark.parametrize("body", [None, [], ["Nope", "x", "y", []], ["ValueError", "x", "y", [[1]]], [[], 1, 2, 3]])
+@pytest.mark.parametrize(
+    "body", [None, [], ["Nope", "x", "y", []], ["ValueError", "x", "y", [[1]]], [[], 1, 2, 3]]
+)
 def test_malformed_exceptions_are_refused(body: Any) -> None:
     with pytest.raises(codec.Malformed):
         codec.decode_exception(body)
 
 
 def test_exact_types_are_told_apart() -> None:
-    assert [type(crossed(v)) for v in (True, 1, 1.0, Fraction(1), Decimal(1))] == [bool, int, float, Fraction, Decimal]
+    assert [type(crossed(v)) for v in (True, 1, 1.0, Fraction(1), Decimal(1))] == [
+        bool,
+        int,
+        float,
+        Fraction,
+        Decimal,
+    ]

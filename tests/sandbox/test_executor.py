@@ -47,7 +47,13 @@ def test_isolation_is_known_only_after_start() -> None:
 
 def test_isolation_names_what_was_proven_and_what_is_missing(executor: Executor) -> None:
     isolation = executor.isolation
-    assert set(isolation.proven) | set(isolation.missing) >= {"network", "read", "write", "processes", "verdict"}
+    assert set(isolation.proven) | set(isolation.missing) >= {
+        "network",
+        "read",
+        "write",
+        "processes",
+        "verdict",
+    }
     assert not set(isolation.proven) & set(isolation.missing)
     assert str(isolation).startswith(f"level {isolation.level}")
     if isolation.level in (Level.NAMESPACES, Level.LANDLOCK):
@@ -199,7 +205,9 @@ def test_calibration_leaves_the_slowest_solution_room() -> None:
 
 def test_many_samples_leave_no_trace(strongest: Executor) -> None:
     """Memory, descriptors, processes and files stay where they were."""
-    noisy = Program("open('/tmp/x', 'w').write('y' * 9999) if TMP else 0\nprint('x')\ndef f(x): return x", "test")
+    noisy = Program(
+        "open('/tmp/x', 'w').write('y' * 9999) if TMP else 0\nprint('x')\ndef f(x): return x", "test"
+    )
     programs = [RIGHT, noisy, Program("def f(x:", "test"), Program("import os\nos._exit(1)", "test")]
 
     def run(rounds: int) -> None:

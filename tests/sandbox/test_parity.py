@@ -53,7 +53,9 @@ def test_no_empty_body_passes(strongest: Executor, problems: list[Problem], body
     assert outcomes == {Outcome.WRONG_ANSWER: 164}
 
 
-def test_mutants_get_the_verdict_that_they_get_in_one_process(strongest: Executor, problems: list[Problem]) -> None:
+def test_mutants_get_the_verdict_that_they_get_in_one_process(
+    strongest: Executor, problems: list[Problem]
+) -> None:
     tasks = [(p, body) for p in problems for body in mutants(p)]
     assert len(tasks) > 500
     split = verdicts(strongest, tasks)

@@ -21,15 +21,19 @@ FAILURES = {
     "many lines": (
         "assert candidate(\n    [1,\n     2]\n) == [\n    3]",
         "return None",
-        "assert candidate([1, 2]) == [3]: got None",
+        "assert candidate( [1, 2] ) == [ 3]: got None",
     ),
     "tolerance": (
         "assert abs(candidate(1) - 1) < 1e-6",
         "return None",
         "TypeError: unsupported operand type(s) for -: 'NoneType' and 'int' in "
-        "assert abs(candidate(1) - 1) < 1e-06: got None",
+        "assert abs(candidate(1) - 1) < 1e-6: got None",
     ),
-    "long": ("assert candidate(1) == 2", "return 'y' * 500", "assert candidate(1) == 2: got '" + "y" * 118 + "…"),
+    "long": (
+        "assert candidate(1) == 2",
+        "return 'y' * 500",
+        "assert candidate(1) == 2: got '" + "y" * 118 + "…",
+    ),
 }
 
 
@@ -85,7 +89,11 @@ def test_an_odd_source_is_just_a_failing_sample(strongest: Executor, name: str) 
 
 
 PASSING = {
-    "five megabytes": "def f(x): return x * x\n" + "# padding\n" * (5 << 20 >> 4) + "y = '" + "z" * (3 << 20) + "'",
+    "five megabytes": "def f(x): return x * x\n"
+    + "# padding\n" * (5 << 20 >> 4)
+    + "y = '"
+    + "z" * (3 << 20)
+    + "'",
     "declared encoding": "# -*- coding: latin-1 -*-\ndef f(x): return x * x  # é",
     "bare name": "assert __name__ == 'builtins'\ndef f(x): return x * x",
     "not main": "def f(x): return x * x\nif __name__ == '__main__':\n    1 / 0",
@@ -114,7 +122,9 @@ def test_an_unusual_program_can_pass(strongest: Executor, name: str, channel: Ch
 
 
 def test_output_is_kept_capped_and_decoded_leniently(strongest: Executor) -> None:
-    source = "import sys, os\nprint('out')\nprint('err', file=sys.stderr, flush=True)\nos.write(1, b'\\xff')\n"
+    source = (
+        "import sys, os\nprint('out')\nprint('err', file=sys.stderr, flush=True)\nos.write(1, b'\\xff')\n"
+    )
     verdict = judged(strongest, source + "def f(x): return x * x")
     assert "out" in verdict.output
     assert "err" in verdict.output
@@ -149,7 +159,9 @@ def test_tests_that_expect_an_exception_see_it(strongest: Executor) -> None:
     assert not judged(strongest, "def f(x): return None", problem(test)).passed
 
 
-@pytest.mark.parametrize("body", ["return lambda: 1", "import os; os._exit(0)", "import os; os.write(3, b'\\xff' * 9)"])
+@pytest.mark.parametrize(
+    "body", ["return lambda: 1", "import os; os._exit(0)", "import os; os.write(3, b'\\xff' * 9)"]
+)
 def test_tests_that_catch_everything_do_not_save_a_program(strongest: Executor, body: str) -> None:
     test = "try:\n    candidate(1)\nexcept BaseException:\n    pass"
     assert not judged(strongest, f"def f(x):\n    {body}", problem(test)).passed

@@ -1,14 +1,15 @@
-"""How a zygote shuts itself in, and what each sample gives up beyond that."""
+"""How a zygote shuts itself in, and what each sample gives up beyond that.
+
+Like all of the jail it does without pathlib, dataclasses and shutil: what they import makes every fork dearer.
+"""
+
+# ruff: noqa: PTH
 
 from __future__ import annotations
 
 import os
-import platform
 import resource
-import shutil
 import signal
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from . import kernel, landlock, seccomp
@@ -17,24 +18,24 @@ TMP = "/tmp"
 NOT_DUMPABLE, DUMPABLE = 0, 1
 
 
-@dataclass
 class Jail:
     """What `enter` set up and samples rely on."""
 
-    level: str
-    machine: str
-    bounds_threads: bool  # the user id is ours alone, so a limit on its tasks means this sample's
-    tmp_bytes: int = 0
-    own_pid_namespace: int = -1
-    tmp_untouched: tuple[int, ...] = ()
-    filters: dict[bool, bytes] | None = None
+    def __init__(self, level: str, bounds_threads: bool) -> None:
+        """`bounds_threads`: the user id is ours alone, so a limit on its tasks means this sample's."""
+        self.level = level
+        self.bounds_threads = bounds_threads
+        self.tmp_bytes = 0
+        self.own_pid_namespace = -1
+        self.tmp_untouched: tuple[int, ...] = ()
+        self.filters: dict[bool, bytes] | None = None
 
 
 def enter(config: dict[str, Any]) -> Jail:
     """Shut this process in at the level of `config`; returns in a new process at level A."""
     level, uid = config["level"], config["uid"]
-    machine = platform.machine()
-    jail = Jail(level, machine, bounds_threads=level == "A" or uid is not None)
+    machine = os.uname().machine
+    jail = Jail(level, bounds_threads=level == "A" or uid is not None)
     kernel_rule(kernel.PR_SET_PDEATHSIG, signal.SIGKILL, level)
     if uid is not None:
         become(uid, keep_search=config["keep_search"])
@@ -96,7 +97,8 @@ def _enter_namespaces(jail: Jail, tmp_bytes: int) -> None:
     uid, gid = os.getuid(), os.getgid()
     kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID)
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        Path(f"/proc/self/{name}").write_text(text)
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
     child = os.fork()
     if child:
         os.closerange(0, 4096)
@@ -123,7 +125,7 @@ def _mount_tmp(jail: Jail) -> None:
 
 def _tmp_state() -> tuple[int, ...]:
     """Changes with anything a sample leaves in /tmp: an entry, a byte, or the directory's own attributes."""
-    directory, space = Path(TMP).stat(), os.statvfs(TMP)
+    directory, space = os.stat(TMP), os.statvfs(TMP)
     try:
         attributes = len(os.listxattr(TMP))
     except OSError:  # this kernel's tmpfs has none
@@ -142,12 +144,14 @@ def clean(jail: Jail, work: str) -> None:
 
 
 def _empty(directory: str) -> None:
-    for entry in Path(directory).iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            entry.chmod(0o700)
-            shutil.rmtree(entry, ignore_errors=True)
+    for entry in os.scandir(directory):
+        if entry.is_dir(follow_symlinks=False):
+            from shutil import rmtree
+
+            os.chmod(entry.path, 0o700)
+            rmtree(entry.path, ignore_errors=True)
         else:
-            entry.unlink()
+            os.unlink(entry.path)
 
 
 # ---------------------------------------------------------------- each sample

@@ -12,7 +12,6 @@ import gc
 import io
 import json
 import os
-import platform
 import random
 import select
 import signal
@@ -20,8 +19,6 @@ import socket
 import sys
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NoReturn
 
 from . import candidate, checker, confine, inline, kernel, wire
@@ -58,8 +55,7 @@ def main(config: dict[str, Any]) -> None:
         wire.write_message(control, {"refused": f"{type(error).__name__}: {error}"})
         os._exit(1)
     _prepare_interpreter()
-    ready = {"python": platform.python_version(), "implementation": sys.implementation.name}
-    wire.write_message(control, ready)
+    wire.write_message(control, {"ready": True})
     try:
         if config["role"] == "candidates":
             Candidates(control, config, jail).serve()
@@ -153,19 +149,19 @@ def _exit_event(pid: int) -> int | None:
 # ---------------------------------------------------------------- candidates
 
 
-@dataclass
 class Ended:
     """How one candidate ended, as far as its zygote saw."""
 
-    status: str = ""
-    kept_bytes: int = 0
-    total_bytes: int = 0
-    verdict: bytearray = field(default_factory=bytearray)
-    output: bytearray = field(default_factory=bytearray)
+    def __init__(self, kept_bytes: int) -> None:
+        self.status = ""
+        self.total_bytes = 0
+        self.verdict = bytearray()
+        self.output = bytearray()
+        self._kept_bytes = kept_bytes
 
     def take_output(self, data: bytes) -> None:
         self.total_bytes += len(data)
-        self.output += data[: max(0, self.kept_bytes + 1 - len(self.output))]
+        self.output += data[: max(0, self._kept_bytes + 1 - len(self.output))]
 
 
 class Candidates:
@@ -337,7 +333,8 @@ def _kill_adopted() -> None:
     children = f"/proc/self/task/{os.getpid()}/children"
     for _ in range(200):
         try:
-            pids = [int(pid) for pid in Path(children).read_text().split()]
+            with open(children) as file:  # noqa: PTH123 - pathlib would make every fork dearer
+                pids = [int(pid) for pid in file.read().split()]
         except OSError:
             return
         if not pids:
