@@ -7,8 +7,10 @@ import queue
 import sys
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
 
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox import selftest
@@ -16,7 +18,7 @@ from pytest_llmeval.sandbox.interpreter import Interpreter, describe
 from pytest_llmeval.sandbox.isolation import Isolation, Level
 from pytest_llmeval.sandbox.jobs import Job, Jobs, fault
 from pytest_llmeval.sandbox.limits import Limits, calibrated
-from pytest_llmeval.sandbox.worker import Task, Worker, WorkerLost
+from pytest_llmeval.sandbox.worker import Calls, Task, Unclear, Worker, WorkerLost
 from pytest_llmeval.schema import Outcome, Problem, Program, Verdict
 
 AUTO = (Level.NAMESPACES, Level.LANDLOCK, Level.SECCOMP)
@@ -30,7 +32,7 @@ LOSSES_ALLOWED = 1
 
 
 class Executor:
-    """Judges Programs. `close()` kills every worker with everything it forked; so does the end of this process."""
+    """Judges Programs. `close()`, and the end of this process, kill every worker with all it forked."""
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class Executor:
         self._limits = limits or Limits()
         self._python, self._site = python, tuple(site)
         self._jobs = Jobs(self._workers)
+        self._calls: Calls = {}
         self._started: list[_Thread] = []
         self._isolation: Isolation | None = None
         self._interpreter: Interpreter | None = None
@@ -95,9 +98,9 @@ class Executor:
         )  # fmt: skip
 
     def _start_at(self, level: Level, interpreter: Interpreter) -> Isolation:
-        threads = [
-            _Thread(index, self._jobs, level, interpreter, self._limits) for index in range(self._workers)
-        ]
+        make = partial(Worker, level, interpreter, self._limits, self._calls)
+        prove = partial(selftest.prove, level=level, limits=self._limits)
+        threads = [_Thread(index, self._jobs, make, prove) for index in range(self._workers)]
         for thread in threads:
             thread.start()
         outcomes = [thread.outcome.get() for thread in threads]
@@ -153,11 +156,11 @@ class _Thread(threading.Thread):
     """
 
     def __init__(
-        self, index: int, jobs: Jobs, level: Level, interpreter: Interpreter, limits: Limits
+        self, index: int, jobs: Jobs, make: Callable[[], Worker], prove: Callable[[Worker], Isolation]
     ) -> None:
         super().__init__(name=f"llmeval-sandbox-{index}", daemon=True)
         self._jobs = jobs
-        self._level, self._interpreter, self._limits = level, interpreter, limits
+        self._make, self._prove = make, prove
         self._worker: Worker | None = None
         self._stopping = False
         self.outcome: queue.SimpleQueue[Isolation | SandboxFault] = queue.SimpleQueue()
@@ -166,8 +169,8 @@ class _Thread(threading.Thread):
 
     def run(self) -> None:
         try:
-            self._worker = Worker(self._level, self._interpreter, self._limits)
-            self.outcome.put(selftest.prove(self._worker, self._level, self._limits))
+            self._worker = self._make()
+            self.outcome.put(self._prove(self._worker))
         except SandboxFault as refusal:
             self.outcome.put(refusal)
         except Exception as error:
@@ -198,7 +201,7 @@ class _Thread(threading.Thread):
         left = list(batch)
         try:
             if self._worker is None:
-                self._worker = Worker(self._level, self._interpreter, self._limits)
+                self._worker = self._make()
             for verdict in self._worker.judge([job.task for job in batch]):
                 self._settle(left.pop(0), verdict)
         except (WorkerLost, SandboxFault, OSError) as error:
@@ -214,11 +217,15 @@ class _Thread(threading.Thread):
             lost.close()
         self.respawns += 1
 
-    def _settle(self, job: Job, verdict: Verdict | SandboxFault) -> None:
+    def _settle(self, job: Job, verdict: Verdict | SandboxFault | Unclear) -> None:
         if isinstance(verdict, SandboxFault):
             self._again(job, str(verdict))
+        elif isinstance(verdict, Unclear):
+            job.task = replace(job.task, live=True)
+            self._requeue(job, first=True)
         elif verdict.outcome is Outcome.TIMEOUT and not job.alone:
             job.alone = True  # others may have slowed it down: once more with the machine to itself
+            job.task = replace(job.task, live=True)
             self._requeue(job)
         else:
             job.resolve(verdict)

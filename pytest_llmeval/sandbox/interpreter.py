@@ -21,7 +21,7 @@ _SYSTEM = ("/lib", "/lib64", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.ca
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """An installed Python without its packages, and the package directories that were declared for samples."""
+    """An installed Python without its packages, and the package directories declared for samples."""
 
     executable: str
     stdlib: Path
@@ -43,7 +43,7 @@ class Interpreter:
 
     def files(self) -> list[Path]:
         """What to show samples where directories are mounted: whole trees, packages not yet hidden."""
-        shown = [Path(path) for path in (self.executable, *_SYSTEM, "/usr/lib")]
+        shown = [Path(path) for path in (self.executable, "/usr/lib", *_SYSTEM)]
         return [*shown, self.stdlib, *self._libraries()]
 
     def readable(self) -> list[str]:
@@ -51,7 +51,8 @@ class Interpreter:
         granted = [Path(self.executable), *map(Path, _SYSTEM[1:]), *_without_pythons(Path("/usr/lib"))]
         granted += _without_pythons(Path("/lib")) if not Path("/lib").is_symlink() else []
         granted += [entry for entry in self.stdlib.iterdir() if entry.name not in _PACKAGES]
-        return [str(path) for path in (*granted, *self._libraries(), *self.site) if Path(path).exists()]
+        granted += [*self._libraries(), *map(Path, self.site)]
+        return [str(path) for path in granted if path.exists()]
 
     def readable_by_others(self) -> bool:
         """True where a user who owns nothing can import the standard library."""

@@ -90,7 +90,7 @@ def _bubblewrap(interpreter: Interpreter, root: bool, proc: tuple[str, ...]) -> 
             command += ["--dir", str(parent)]
     for source, target in sorted(shown, key=lambda pair: pair[1]):
         if Path(source).is_symlink() and source == target:
-            command += ["--symlink", os.readlink(source), target]
+            command += ["--symlink", str(Path(source).readlink()), target]
         else:
             command += ["--ro-bind", source, target]
     for packages in interpreter.packages():

@@ -29,6 +29,6 @@ class Limits:
 
 
 def calibrated(limits: Limits, canonical_wall_s: Sequence[float], factor: float) -> Limits:
-    """Limits whose wall time leaves the slowest canonical solution `factor` times its time; never less than given."""
+    """Limits that leave the slowest canonical solution `factor` times its wall time, and never less."""
     slowest_s = max(canonical_wall_s, default=0.0)
     return replace(limits, wall_s=max(limits.wall_s, round(slowest_s * factor, 1)))

@@ -6,6 +6,7 @@ built with; only an attempt says what holds here.
 
 from __future__ import annotations
 
+import os
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -113,8 +114,6 @@ def _surroundings() -> Iterator[_Surroundings]:
 
 def prove(worker: Worker, level: Level, limits: Limits) -> Isolation:
     """Try every promise on a started worker; SandboxFault where one is broken that `level` must keep."""
-    import os
-
     with _surroundings() as around:
         values = {
             "port": around.port,
@@ -157,8 +156,8 @@ def _judged(worker: Worker, program: Program, problem: Problem, limits: Limits) 
         (verdict,) = worker.judge([Task(program, problem, replace(limits, wall_s=max(limits.wall_s, 10.0)))])
     except WorkerLost as lost:
         raise SandboxFault(f"the self-test lost the worker at {problem.task_id}: {lost}") from lost
-    if isinstance(verdict, SandboxFault):
-        raise verdict
+    if isinstance(verdict, Exception):
+        raise SandboxFault(f"the self-test got no verdict at {problem.task_id}: {verdict}")
     return verdict
 
 

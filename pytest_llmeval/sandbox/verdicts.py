@@ -20,6 +20,17 @@ class Judgement:
 
     outcome: str
     detail: str
+    foretold: bool = False
+
+    def stands(self, report: dict[str, Any]) -> bool:
+        """False where calls sent ahead may show: in the output of a program that was not asked them all,
+        or because the tests asked something else this time. Such a sample is judged again, call by call.
+        """
+        if not self.foretold or self.outcome == Outcome.PASSED:
+            return True
+        return (
+            self.outcome != "diverged" and not report["output_bytes"] and report["status"] != "output_limit"
+        )
 
 
 def verdict_of(report: dict[str, Any], output: bytes, judgement: Judgement | None, limits: Limits) -> Verdict:
@@ -58,6 +69,8 @@ def _outcome(report: dict[str, Any], judgement: Judgement, limits: Limits) -> tu
     if judgement.outcome == "lost":
         return _lost(int(judgement.detail))
     if judgement.outcome == "ended":
+        if report["status"] == "done":  # alive until we killed it, but the checker heard it no more
+            return Outcome.KILLED, "it closed its channel to the tests"
         return _ended(report["code"])
     return Outcome(judgement.outcome), judgement.detail
 

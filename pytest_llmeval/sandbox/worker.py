@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from pytest_llmeval.errors import SandboxFault
@@ -27,6 +28,10 @@ SENT_AHEAD_BYTES = 32 << 10  # larger sources wait for their turn: the socket mu
 PACKETS = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
 
 
+# What tests were seen to ask, by problem, as the checker wrote it: shared by all workers.
+Calls = dict[Problem, list[str]]
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One Program to judge."""
@@ -34,6 +39,11 @@ class Task:
     program: Program
     problem: Problem
     limits: Limits
+    live: bool = False  # ask each call only when the tests make it
+
+
+class Unclear(Exception):
+    """A sample must be judged again, call by call."""
 
 
 class WorkerLost(Exception):
@@ -43,15 +53,16 @@ class WorkerLost(Exception):
 class Worker:
     """Two zygotes at one level. `close()` kills them with all they forked and removes their directory."""
 
-    def __init__(self, level: Level, interpreter: Interpreter, limits: Limits) -> None:
+    def __init__(self, level: Level, interpreter: Interpreter, limits: Limits, calls: Calls) -> None:
         """SandboxFault where the level cannot be had; call it in a thread that outlives the worker."""
+        self._calls = calls
         self._ids = itertools.count(1)
         self._work = tempfile.mkdtemp(prefix="llmeval-") if level is Level.RLIMITS else ""
         self._zygotes: list[Zygote] = []
         self._verdicts, verdicts = socket.socketpair(socket.AF_UNIX, PACKETS)
         candidates_link, checkers_link = socket.socketpair(socket.AF_UNIX, PACKETS)
         with verdicts, candidates_link, checkers_link:
-            roles = (
+            roles: tuple[dict[str, Any], ...] = (
                 {"role": "candidates", "link": candidates_link.fileno(), "preload": PRELOAD},
                 {"role": "checkers", "link": checkers_link.fileno(), "preload": CHECKER_PRELOAD}
                 | {"verdicts": verdicts.fileno()},
@@ -65,7 +76,7 @@ class Worker:
                 raise
         self._candidates, self._checkers = self._zygotes
 
-    def judge(self, tasks: Sequence[Task]) -> Iterator[Verdict | SandboxFault]:
+    def judge(self, tasks: Sequence[Task]) -> Iterator[Verdict | SandboxFault | Unclear]:
         """The verdicts of samples of one problem, in order; WorkerLost where they stop coming."""
         split = tasks[0].problem.channel is Channel.SPLIT
         first_id, sent = next(self._ids), 0
@@ -87,13 +98,15 @@ class Worker:
     def _judgement(self, tasks: Sequence[Task], index: int, first_id: int) -> Judgement:
         """What the checker said of the sample; a checker that left is followed by another for the rest."""
         self._verdicts.settimeout(tasks[index].limits.wall_s + GRACE_S)
-        sample, outcome, detail, retires = json.loads(self._verdicts.recv(1 << 16) or b"null")
-        if sample not in (None, first_id + index):
-            raise ValueError(f"a verdict of sample {sample}, expected was {first_id + index}")
+        said = json.loads(self._verdicts.recv(1 << 18) or b"{}")
+        if said.get("id", first_id + index) != first_id + index:
+            raise ValueError(f"a verdict of sample {said['id']}, expected was {first_id + index}")
+        if "learned" in said:
+            self._calls[tasks[index].problem] = said["learned"]
         left = len(tasks) - index - 1
-        if retires and left:
+        if said["retires"] and left:
             self._send_tests(tasks[0].problem, left)
-        return Judgement(outcome, detail)
+        return Judgement(said["outcome"], said["detail"], said["foretold"])
 
     def _send_tests(self, problem: Problem, count: int) -> None:
         self._checkers.send(
@@ -102,6 +115,7 @@ class Worker:
                 "test": problem.test,
                 "entry_point": problem.entry_point,
                 "mutates_arguments": problem.mutates_arguments,
+                "foretold": self._calls.get(problem, []),
                 "count": count,
             }
         )
@@ -138,6 +152,11 @@ def _started(
     raise refusal
 
 
+@lru_cache(maxsize=64)
+def _limits_message(limits: Limits) -> dict[str, Any]:
+    return asdict(limits)
+
+
 def _may_send(task: Task, ahead: int) -> bool:
     return ahead == 0 or (ahead < SENT_AHEAD and len(task.program.source) < SENT_AHEAD_BYTES)
 
@@ -148,7 +167,8 @@ def _message(sample_id: int, task: Task) -> dict[str, Any]:
         "id": sample_id,
         "source": task.program.source,
         "entry_point": problem.entry_point,
-        "limits": asdict(task.limits),
+        "limits": _limits_message(task.limits),
+        "live": task.live,
     }
     if problem.channel is Channel.INLINE:
         return message | {"test": problem.test}
@@ -157,7 +177,9 @@ def _message(sample_id: int, task: Task) -> dict[str, Any]:
 
 def _verdict(
     report: dict[str, Any], output: bytes, judgement: Judgement | None, limits: Limits
-) -> Verdict | SandboxFault:
+) -> Verdict | SandboxFault | Unclear:
+    if judgement is not None and not judgement.stands(report):
+        return Unclear()
     try:
         return verdict_of(report, output, judgement, limits)
     except SandboxFault as fault:

@@ -64,14 +64,17 @@ class Zygote:
         bwrap and zygote ask the kernel to kill them with the thread that started them.
         """
         self._socket, theirs = socket.socketpair()
-        environment = ENVIRONMENT | {"HOME": launch.config["work"], "TMPDIR": launch.config["work"]}
+        work = str(launch.config["work"])
+        environment = dict(ENVIRONMENT)
+        if work != "/":
+            environment.update(HOME=work, TMPDIR=work)
         with theirs:
             self._process = subprocess.Popen(
                 [*launch.command, python, *FLAGS],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                env=ENVIRONMENT if launch.config["work"] == "/" else environment,
+                env=environment,
                 cwd="/",
                 pass_fds=inherited,
                 start_new_session=True,

@@ -55,9 +55,10 @@ def serve(source: str, entry_point: str, writes_back: bool) -> None:
         failure = ["x", error.outcome, str(error)]
     except BaseException as error:
         failure = ["x", outcome_of(error), described(error)]
+    requests = wire.Blocks(CHANNEL, codec.MAX_BYTES)
     while True:
         try:
-            request = codec.loads(wire.read_block(CHANNEL))
+            request = codec.loads(requests.next())
         except EOFError:
             os._exit(0)
         reply = codec.dumps(failure) if failure else _reply(function, request, writes_back)
@@ -77,9 +78,9 @@ def flush() -> None:
 def _reply(function: Any, request: Any, writes_back: bool) -> bytes:
     if request is None:
         return b'["p"]'
-    arguments, keywords = codec.decode(request)
+    arguments, *keywords = codec.decode(request)
     try:
-        result = function(*arguments, **keywords)
+        result = function(*arguments, **keywords[0]) if keywords else function(*arguments)
     except BaseException as error:
         return codec.dumps(["e", codec.encode_exception(error)])
     try:

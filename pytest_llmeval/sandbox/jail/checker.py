@@ -6,16 +6,19 @@ the problem's own source in a fresh namespace for each, and retires after anythi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
 import socket
+from collections import deque
 from typing import Any
 
 from . import candidate, codec, explain, wire
 
 MAX_DETAIL = 400
+MAX_FORETOLD_BYTES = 80 << 10  # fits a socket's buffer, so that sending ahead never blocks
 GRACE_S = 1.0  # beyond the candidate's own limit, for a comparison that does not end
 
 
@@ -30,10 +33,20 @@ class Stop(BaseException):
 class Answers:
     """The function under test, as tests see it: each call crosses to the candidate and back."""
 
-    def __init__(self, fd: int, writes_back: bool) -> None:
+    def __init__(self, fd: int, writes_back: bool, foretold: list[bytes]) -> None:
+        """`foretold` are the calls that the tests made before: sent at once, asked for one by one.
+
+        The candidate answers in order, so an answer is the same whether its call was sent ahead or not.
+        """
         self._fd = fd
+        self._replies = wire.Blocks(fd, codec.MAX_BYTES + 4096)
         self._writes_back = writes_back
         self._stop: Stop | None = None
+        self._foretold = foretold
+        self.requests: list[bytes] = []
+        if foretold:
+            with contextlib.suppress(ConnectionError):  # noticed where the answer is missing
+                wire.write_all(fd, b"".join(map(wire.block, foretold)))
         self.calls = 0
         self.arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
         self.result: Any = None
@@ -60,7 +73,7 @@ class Answers:
 
     def _request(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> bytes:
         try:
-            return codec.dumps(codec.encode([list(arguments), keywords]))
+            return codec.dumps(codec.encode([list(arguments), keywords] if keywords else [list(arguments)]))
         except codec.TooLarge as error:
             # Only answers that the tests pass on can grow like this.
             outcome = "wrong_answer" if self.calls else "sandbox_error"
@@ -71,9 +84,14 @@ class Answers:
             ) from None
 
     def _exchange(self, request: bytes) -> Any:
+        index = len(self.requests)
+        self.requests.append(request)
+        if index < len(self._foretold) and request != self._foretold[index]:
+            raise Stop("diverged", "its answers changed the calls")
         try:
-            wire.write_block(self._fd, request)
-            return codec.loads(wire.read_block(self._fd, codec.MAX_BYTES + 4096))
+            if index >= len(self._foretold):
+                wire.write_block(self._fd, request)
+            return codec.loads(self._replies.next())
         except (EOFError, ConnectionError):
             raise Stop("ended", "the program's process ended") from None
         except (ValueError, codec.Malformed) as error:
@@ -122,9 +140,12 @@ def write_back(mine: Any, theirs: Any) -> None:
                 write_back(old, theirs[key])
                 theirs[key] = old
         _refill(mine, theirs)
-    elif type(mine) in (set, bytearray, codec.deque):
+    elif type(mine) is set:
         mine.clear()
-        mine.extend(theirs) if type(mine) is not set else mine.update(theirs)
+        mine.update(theirs)
+    elif type(mine) in (bytearray, deque):
+        mine.clear()
+        mine.extend(theirs)
 
 
 def _refill(mine: dict[Any, Any], theirs: dict[Any, Any]) -> None:
@@ -143,11 +164,31 @@ class Tests:
         self._test = compile(self.source, explain.TEST_NAME, "exec", dont_inherit=True)
         self._check = compile(f"check({self.entry_point})", "<check>", "exec", dont_inherit=True)
         self._chance = random.getstate()
+        self._foretold: list[bytes] = []
 
-    def run(self, fd: int) -> tuple[str, str, bool]:
-        """Outcome, detail in one line, and whether this checker must retire."""
+    def run(self, fd: int, live: bool) -> dict[str, Any]:
+        """Outcome, detail in one line, whether this checker must retire; `live` sends no call ahead.
+
+        "learned" are the calls that the tests made, where more of them are known now.
+        """
         random.setstate(self._chance)  # every sample meets the same tests
-        answers = Answers(fd, self.writes_back)
+        foretold = [] if live else self._foretold
+        answers = Answers(fd, self.writes_back, foretold)
+        outcome, detail, retires = self._outcome(answers)
+        line = " ".join(detail.split())[:MAX_DETAIL]
+        said: dict[str, Any] = {"outcome": outcome, "detail": line, "retires": retires}
+        said["foretold"] = bool(foretold)
+        made = answers.requests[: _fitting(answers.requests)]
+        if outcome != "diverged" and len(made) > len(self._foretold):
+            self._foretold = made
+            said["learned"] = [request.decode("ascii") for request in made]
+        return said
+
+    def foretell(self, requests: list[str]) -> None:
+        """Take over what another checker learned."""
+        self._foretold = [request.encode("ascii") for request in requests]
+
+    def _outcome(self, answers: Answers) -> tuple[str, str, bool]:
         namespace: dict[str, Any] = {}
         try:
             exec(self._setup, namespace)
@@ -176,8 +217,18 @@ class Tests:
         return "wrong_answer", explain.failure(error, self.source, answers), retires
 
 
+def _fitting(requests: list[bytes]) -> int:
+    """How many of the requests can be sent ahead."""
+    total = 0
+    for count, request in enumerate(requests):
+        total += wire.HEADER_BYTES + len(request)
+        if total > MAX_FORETOLD_BYTES:
+            return count
+    return len(requests)
+
+
 def compiled_setup(prompt: str) -> Any:
-    """The prompt as trusted set-up: its imports and helpers, with an empty body for the function it asks for."""
+    """The prompt as trusted set-up: its imports and helpers, and an empty body for what it asks for."""
     for source in (prompt.rstrip("\n") + "\n    pass\n", prompt):
         try:
             return compile(source, "<prompt>", "exec", dont_inherit=True)
@@ -186,22 +237,28 @@ def compiled_setup(prompt: str) -> Any:
     return compile("", "<prompt>", "exec")
 
 
-def serve(link: socket.socket, verdicts: socket.socket, problem: dict[str, Any]) -> None:
-    """Judge `problem["count"]` samples that arrive over `link`; stop early after anything unusual."""
-    tests, broken = None, ""
+def prepared(problem: dict[str, Any]) -> Tests | str:
+    """The problem's tests, or why they do not compile."""
     try:
-        tests = Tests(problem)
-    except BaseException as error:
-        broken = f"the problem's own source does not compile: {candidate.described(error)}"
-    for _ in range(problem["count"]):
-        data, (fd, *_), _, _ = socket.recv_fds(link, 64, 1)
+        return Tests(problem)
+    except Exception as error:
+        return f"the problem's own source does not compile: {candidate.described(error)}"
+
+
+def serve(link: socket.socket, verdicts: socket.socket, tests: Tests | str, count: int) -> None:
+    """Judge `count` samples that arrive over `link`; stop early after anything unusual."""
+    for _ in range(count):
+        data, (fd, *_), _, _ = socket.recv_fds(link, 256, 1)
         sample = json.loads(data)
         signal.setitimer(signal.ITIMER_REAL, sample["wall_s"] + GRACE_S)
-        outcome, detail, retires = tests.run(fd) if tests else ("sandbox_error", broken, False)
+        said: dict[str, Any]
+        if isinstance(tests, str):
+            said = {"outcome": "sandbox_error", "detail": tests, "retires": False, "foretold": False}
+        else:
+            said = tests.run(fd, sample["live"])
         signal.setitimer(signal.ITIMER_REAL, 0)
-        line = " ".join(detail.split())[:MAX_DETAIL]
-        verdicts.send(json.dumps([sample["id"], outcome, line, retires]).encode("ascii"))
+        verdicts.send(json.dumps({"id": sample["id"], **said}).encode("ascii"))
         link.send(data)  # the candidate is not needed any more
         os.close(fd)
-        if retires:
+        if said["retires"]:
             return

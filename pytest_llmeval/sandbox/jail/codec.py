@@ -17,6 +17,7 @@ MAX_DEPTH = 150
 MAX_BYTES = 8 << 20
 MAX_DRAWN = 10_000  # elements taken from an iterator before the rest is cut
 _BIG = 1 << 62
+_write = json.JSONEncoder(separators=(",", ":")).encode
 _SCALARS = frozenset((type(None), bool, str, float))
 
 
@@ -39,7 +40,7 @@ class IteratorCut(Exception):
 def dumps(value: Any) -> bytes:
     """The message for a JSON value that `encode` made; NotPlainData where it is too large."""
     try:
-        data = json.dumps(value, separators=(",", ":")).encode("ascii")
+        data = _write(value).encode("ascii")
     except (RecursionError, ValueError) as error:
         raise TooLarge(f"cannot be written: {error}") from None
     if len(data) > MAX_BYTES:
@@ -50,7 +51,7 @@ def dumps(value: Any) -> bytes:
 def loads(data: bytes) -> Any:
     """The JSON value of a message; Malformed for anything that is not one."""
     try:
-        return json.loads(data)
+        return json.loads(data.decode("ascii"))
     except (ValueError, RecursionError) as error:
         raise Malformed(str(error)) from None
 
@@ -134,9 +135,9 @@ def decode(value: Any) -> Any:
     """The value that `encode` was given; Malformed or NotPlainData for what it never writes."""
     try:
         return _decode(value)
-    except (NotPlainData, Malformed):
+    except (NotPlainData, Malformed, MemoryError):
         raise
-    except (TypeError, ValueError, RecursionError, OverflowError, ArithmeticError) as error:
+    except Exception as error:  # whatever the readers below make of what somebody else wrote
         raise Malformed(f"{type(error).__name__}: {error}"[:200]) from None
 
 
@@ -255,7 +256,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "n": _decode_iterator,
     "a": _decode_array,
 }
-_COLLAPSES_TO: tuple[Callable[[Any], Any] | Any, ...] = (
+_COLLAPSES_TO: tuple[Any, ...] = (
     int, float, complex, str, bytes, bytearray, Counter, OrderedDict, dict, deque, tuple, list,
     set, frozenset,
 )  # fmt: skip
@@ -272,7 +273,7 @@ _TEXT_KEPT = 500
 
 
 def encode_exception(error: BaseException) -> list[Any]:
-    """Its nearest builtin class, the name of its own class, its text and its arguments where they are scalar."""
+    """Its nearest builtin class, its own class's name, its text, and its arguments where they are scalar."""
     builtin = next(
         (k.__name__ for k in type(error).__mro__ if _BUILTIN_EXCEPTIONS.get(k.__name__) is k), "Exception"
     )

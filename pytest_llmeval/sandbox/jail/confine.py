@@ -1,13 +1,15 @@
-"""How a zygote shuts itself in, and what each sample gives up beyond that."""
+"""How a zygote shuts itself in, and what each sample gives up beyond that.
+
+Like all of the jail it does without pathlib, dataclasses and shutil: what they import makes every fork dearer.
+"""
+
+# ruff: noqa: PTH
 
 from __future__ import annotations
 
 import os
-import platform
 import resource
-import shutil
 import signal
-from dataclasses import dataclass
 from typing import Any
 
 from . import kernel, landlock, seccomp
@@ -16,24 +18,24 @@ TMP = "/tmp"
 NOT_DUMPABLE, DUMPABLE = 0, 1
 
 
-@dataclass
 class Jail:
     """What `enter` set up and samples rely on."""
 
-    level: str
-    machine: str
-    bounds_threads: bool  # the user id is ours alone, so a limit on its tasks means this sample's
-    tmp_bytes: int = 0
-    own_pid_namespace: int = -1
-    tmp_untouched: tuple[int, ...] = ()
-    filters: dict[bool, bytes] | None = None
+    def __init__(self, level: str, bounds_threads: bool) -> None:
+        """`bounds_threads`: the user id is ours alone, so a limit on its tasks means this sample's."""
+        self.level = level
+        self.bounds_threads = bounds_threads
+        self.tmp_bytes = 0
+        self.own_pid_namespace = -1
+        self.tmp_untouched: tuple[int, ...] = ()
+        self.filters: dict[bool, bytes] | None = None
 
 
 def enter(config: dict[str, Any]) -> Jail:
     """Shut this process in at the level of `config`; returns in a new process at level A."""
     level, uid = config["level"], config["uid"]
-    machine = platform.machine()
-    jail = Jail(level, machine, bounds_threads=level == "A" or uid is not None)
+    machine = os.uname().machine
+    jail = Jail(level, bounds_threads=level == "A" or uid is not None)
     kernel_rule(kernel.PR_SET_PDEATHSIG, signal.SIGKILL, level)
     if uid is not None:
         become(uid, keep_search=config["keep_search"])
@@ -74,9 +76,20 @@ def become(uid: int, keep_search: bool) -> None:
     if keep_search:
         kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
     os.setresuid(uid, uid, uid)
-    kernel.set_capabilities(1 << kernel.CAP_DAC_READ_SEARCH if keep_search else 0)
+    if keep_search:
+        _keep_search()
+    else:
+        kernel.set_capabilities(0)
     kernel.prctl(kernel.PR_SET_DUMPABLE, DUMPABLE)  # /proc/self must be ours for a moment longer
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # changing user cleared it
+
+
+def _keep_search() -> None:
+    """Of the two rights that look into closed directories the lesser one; containers often have the other."""
+    try:
+        kernel.set_capabilities(1 << kernel.CAP_DAC_READ_SEARCH)
+    except OSError:
+        kernel.set_capabilities(1 << kernel.CAP_DAC_OVERRIDE)
 
 
 def _enter_namespaces(jail: Jail, tmp_bytes: int) -> None:
@@ -121,7 +134,7 @@ def _tmp_state() -> tuple[int, ...]:
 
 
 def clean(jail: Jail, work: str) -> None:
-    """Leave the next sample nothing of this one's files. A mount costs more than a sample: only where touched."""
+    """Leave the next sample nothing of this one's files; a mount costs more than a sample, so only then."""
     if jail.level == "A" and _tmp_state() != jail.tmp_untouched:
         os.chdir("/")
         kernel.detach(TMP)
@@ -133,8 +146,10 @@ def clean(jail: Jail, work: str) -> None:
 def _empty(directory: str) -> None:
     for entry in os.scandir(directory):
         if entry.is_dir(follow_symlinks=False):
+            from shutil import rmtree
+
             os.chmod(entry.path, 0o700)
-            shutil.rmtree(entry.path, ignore_errors=True)
+            rmtree(entry.path, ignore_errors=True)
         else:
             os.unlink(entry.path)
 

@@ -1,15 +1,19 @@
-"""Why a test failed, in one line: the assertion, and the values that met in it."""
+"""Why a test failed, in one line: the assertion, and the values that met in it.
+
+Statements are parsed by `compile` alone: the module `ast` would make every fork dearer.
+"""
 
 from __future__ import annotations
 
-import ast
-from functools import lru_cache
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from . import codec
 
 TEST_NAME = "<test>"
 VALUE_KEPT = 120
+MAX_LINES = 40  # of one statement
+_ONLY_PARSE = 0x400  # ast.PyCF_ONLY_AST
 
 
 class Called(Protocol):
@@ -20,28 +24,80 @@ class Called(Protocol):
     result: Any
 
 
+class Statement:
+    """One statement of the tests, found by the line it starts on."""
+
+    def __init__(self, source: str, line: int) -> None:
+        lines = source.splitlines()[line - 1 : line - 1 + MAX_LINES]
+        self._text = lines[0].strip() if lines else ""
+        self._node: Any = None
+        for count in range(1, len(lines) + 1):
+            text = "\n".join(lines[:count]).lstrip()
+            try:
+                (self._node,) = compile(text, TEST_NAME, "exec", _ONLY_PARSE, dont_inherit=True).body
+            except (SyntaxError, ValueError):
+                continue  # it goes on, or is the head of a block
+            self._text = text
+            break
+
+    def __str__(self) -> str:
+        """Its source in one line, an assertion's without the message."""
+        text = self._text
+        if self.is_assertion():
+            condition = self._node.test
+            lines = text.encode().splitlines()[: condition.end_lineno]
+            lines[-1] = lines[-1][: condition.end_col_offset]
+            text = b"\n".join(lines).decode()
+            text += ")" * (text.count("(") - text.count(")"))  # brackets around the whole are no part of it
+        return shortened(" ".join(text.split()))
+
+    def is_assertion(self) -> bool:
+        return type(self._node).__name__ == "Assert"
+
+    def shows_arguments(self) -> bool:
+        """True where the calls of the function under test have nothing but literals for arguments."""
+        calls = [n for n in _walk(self._node) if type(n).__name__ == "Call" and _name(n.func) == "candidate"]
+        parts = [part for call in calls for argument in call.args for part in _walk(argument)]
+        return bool(calls) and not any(type(part).__name__ in ("Name", "Call") for part in parts)
+
+    def expected_name(self) -> str:
+        """The variable that an assertion compares with, if it is one."""
+        condition = self._node.test if self.is_assertion() else None
+        if type(condition).__name__ == "Compare" and len(condition.comparators) == 1:
+            return _name(condition.comparators[0])
+        return ""
+
+
+def _walk(node: Any) -> Iterator[Any]:
+    """A syntax node and everything below it."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _walk(item)
+    elif hasattr(node, "_fields"):
+        yield node
+        for field in node._fields:
+            yield from _walk(getattr(node, field, None))
+
+
+def _name(node: Any) -> str:
+    return node.id if type(node).__name__ == "Name" else ""
+
+
 def failure(error: BaseException, source: str, answers: Called) -> str:
-    """`assert candidate([1, 2]) == 3: got 4` for an assertion, with the error's own name for anything else."""
+    """`assert candidate([1, 2]) == 3: got 4` for an assertion, led by the error's name for anything else."""
     frame, line = _test_frame(error)
-    statement = statement_at(source, line)
-    text = in_one_line(statement) if statement is not None else f"line {line} of the tests"
+    statement = Statement(source, line)
     values = _values(statement, frame, answers)
+    text = f"{statement}: {values}" if values else str(statement)
     if isinstance(error, AssertionError):
-        return f"{text}: {values}" if values else text
+        return text
     kind, _, message, _ = codec.encode_exception(error)
-    return f"{kind}: {message} in {text}" + (f": {values}" if values else "")
-
-
-def in_one_line(statement: ast.stmt) -> str:
-    """The statement's source, an assertion's without its message."""
-    if isinstance(statement, ast.Assert):
-        return _shortened(f"assert {ast.unparse(statement.test)}")
-    return _shortened(" ".join(ast.unparse(statement).split()))
+    return f"{kind}: {message} in {text}"
 
 
 def _test_frame(error: BaseException) -> tuple[Any, int]:
     """The innermost frame of the tests' own source that the error passed through, and its line."""
-    found, line = None, 0
+    found, line = None, 1
     traceback = error.__traceback__
     while traceback is not None:
         if traceback.tb_frame.f_code.co_filename == TEST_NAME:
@@ -50,59 +106,28 @@ def _test_frame(error: BaseException) -> tuple[Any, int]:
     return found, line
 
 
-@lru_cache(maxsize=4)
-def _statements(source: str) -> list[ast.stmt]:
-    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt)]
-
-
-def statement_at(source: str, line: int) -> ast.stmt | None:
-    """The smallest statement that covers `line`."""
-    covering = [s for s in _statements(source) if s.lineno <= line <= (s.end_lineno or s.lineno)]
-    return min(covering, key=lambda s: (s.end_lineno or s.lineno) - s.lineno, default=None)
-
-
-def _values(statement: ast.stmt | None, frame: Any, answers: Called) -> str:
+def _values(statement: Statement, frame: Any, answers: Called) -> str:
     if not answers.calls:
         return ""
-    got = f"got {shown(answers.result)}"
-    if statement is None or not _is_literal_call(statement):
+    values = f"got {shown(answers.result)}"
+    if not statement.shows_arguments():
         positional, keywords = answers.arguments
-        shown_arguments = [shown(a) for a in positional] + [f"{k}={shown(v)}" for k, v in keywords.items()]
-        got += f" from candidate({_shortened(', '.join(shown_arguments))})"
-    expected = _expected(statement, frame)
-    return f"{got}, expected {expected}" if expected else got
-
-
-def _is_literal_call(statement: ast.stmt) -> bool:
-    """True where the statement shows the arguments of its call itself."""
-    calls = [n for n in ast.walk(statement) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
-    candidates = [call for call in calls if call.func.id == "candidate"]  # type: ignore[attr-defined]
-    if not candidates:
-        return False
-    return all(_is_literal(argument) for call in candidates for argument in call.args)
-
-
-def _is_literal(node: ast.expr) -> bool:
-    return not any(isinstance(part, ast.Name | ast.Call) for part in ast.walk(node))
-
-
-def _expected(statement: ast.stmt | None, frame: Any) -> str:
-    """The value that was asked for, where the assertion names a variable for it."""
-    if frame is None or not isinstance(statement, ast.Assert):
-        return ""
-    match statement.test:
-        case ast.Compare(ops=[_], comparators=[ast.Name(id=name)]) if name in frame.f_locals:
-            return shown(frame.f_locals[name])
-    return ""
+        arguments = [shown(a) for a in positional] + [f"{k}={shown(v)}" for k, v in keywords.items()]
+        values += f" from candidate({shortened(', '.join(arguments))})"
+    expected = statement.expected_name()
+    if frame is not None and expected in frame.f_locals:
+        values += f", expected {shown(frame.f_locals[expected])}"
+    return values
 
 
 def shown(value: Any) -> str:
     """A bounded repr of plain data."""
     try:
-        return _shortened(repr(value))
+        return shortened(repr(value))
     except (RecursionError, ValueError, MemoryError) as error:  # an integer too long to be written
         return f"<{type(value).__name__}: {type(error).__name__}>"
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """The text, or its beginning."""
     return text if len(text) <= VALUE_KEPT else text[: VALUE_KEPT - 1] + "…"

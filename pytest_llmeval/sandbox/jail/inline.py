@@ -37,11 +37,10 @@ def _failed(error: BaseException, first_test_line: int, test: str) -> tuple[str,
     outcome = candidate.outcome_of(error)
     if outcome == "memory" or line < first_test_line:
         return outcome, candidate.described(error)
-    statement = explain.statement_at(test, line - first_test_line + 1)
-    source = explain.in_one_line(statement) if statement is not None else "the tests"
+    statement = str(explain.Statement(test, line - first_test_line + 1)) or "the tests"
     if isinstance(error, AssertionError):
-        return "wrong_answer", source
-    return "wrong_answer", f"{candidate.described(error)} in {source}"
+        return "wrong_answer", statement
+    return "wrong_answer", f"{candidate.described(error)} in {statement}"
 
 
 def _innermost_line(error: BaseException) -> int:

