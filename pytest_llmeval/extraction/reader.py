@@ -18,7 +18,8 @@ from pytest_llmeval.extraction.syntax import Parser, Statement
 
 _INLINE_CODE = re.compile(r"(?<!`)(`{1,2})(?!`)([^`]{1,20000}+)\1(?!`)")
 _CODE_LINE = re.compile(
-    r"(?:^|[^\w])(?:def|class|for|while|if|with|try|lambda)\b[^\n]*:[ \t]*(?:#[^\n]*)?$", re.MULTILINE
+    r"\b(?:def|class)[ \t]+\w|(?:^|\W)(?:for|while|if|with|try|lambda)\b[^\n]*:[ \t]*(?:#[^\n]*)?$",
+    re.MULTILINE,
 )
 _JSON_START = re.compile(r"\s*[\[{]")
 
