@@ -494,7 +494,9 @@ def camel_case(s: Solution) -> str:
 
 @_chat
 def cached(s: Solution) -> str:
-    wrapped = s.bare.replace(s.name, f"{s.name}_impl", 1) + f"\n{s.name} = wrap({s.name}_impl)\n"
+    wrapped = (
+        s.bare.replace(f"def {s.name}(", f"def {s.name}_impl(", 1) + f"\n{s.name} = wrap({s.name}_impl)\n"
+    )
     return _fence(
         "import functools\n\ndef wrap(f):\n    @functools.wraps(f)\n    def g(*a):\n        return f(*a)\n"
         f"    return g\n\n{wrapped}"
