@@ -11,6 +11,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from tokenizers import Tokenizer as Fast
 from tokenizers import decoders, models, pre_tokenizers, trainers
@@ -79,11 +80,11 @@ def main(sizes: Sequence[int]) -> None:
     for tokenizer in (Offsets(), CountsOnly()):
         for size in sizes:
             text = text_of(size, tokenizer)
-            counted, once = tokenizer.count(text), seconds(lambda t=tokenizer, x=text: t.count(x))
+            counted, once = tokenizer.count(text), seconds(partial(tokenizer.count, text))
             for strategy in Strategy:
                 if strategy is Strategy.ERROR or counted <= BUDGET_TOKENS:
                     continue
-                spent = seconds(lambda t=tokenizer, x=text, s=strategy: cut(t, x, s))
+                spent = seconds(partial(cut, tokenizer, text, strategy))
                 print(
                     f"{counted:>9}  {tokenizer.name:9} {strategy:14} {spent:>8.2f} {once:>16.2f}", flush=True
                 )

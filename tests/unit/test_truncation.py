@@ -146,6 +146,15 @@ def texts_with_spans(draw: st.DrawFn) -> tuple[str, list[Span]]:
     return text, [(min(pair), max(pair)) for pair in zip(edges[::2], edges[1::2], strict=False)]
 
 
+def truncated(
+    text: str, tokenizer: Tokenizer, budget: int, strategy: Strategy, protected: list[Span]
+) -> Truncation | PromptTooLongError:
+    try:
+        return truncate(text, tokenizer, budget, strategy=strategy, protected=protected)
+    except PromptTooLongError as error:
+        return error
+
+
 def assert_made_of_substrings(result: Truncation, text: str) -> None:
     """The result is the kept substrings in their order, with a marker wherever something is missing."""
     expected, position = "", 0
@@ -162,14 +171,9 @@ def test_a_result_fits_and_keeps_what_is_protected(
     name: str, case: tuple[str, list[Span]], budget: int, strategy: Strategy
 ) -> None:
     (text, protected), tokenizer = case, TOKENIZERS[name]
-    try:
-        result = truncate(text, tokenizer, budget, strategy=strategy, protected=protected)
-    except PromptTooLongError as error:
-        refusal = error
-    else:
-        refusal = None
-    if refusal is not None:
-        assert refusal.needed_tokens > refusal.budget_tokens == budget
+    result = truncated(text, tokenizer, budget, strategy, protected)
+    if isinstance(result, PromptTooLongError):
+        assert result.needed_tokens > result.budget_tokens == budget
         return
     assert tokenizer.count(result.text) == result.tokens_after <= budget
     assert result.tokens_before == tokenizer.count(text)

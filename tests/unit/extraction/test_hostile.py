@@ -7,9 +7,9 @@ import warnings
 from pathlib import Path
 
 import pytest
-from conftest import make_problem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from toy_problems import make_problem
 
 from pytest_llmeval.extraction import extract
 from pytest_llmeval.schema import Problem, PromptStyle

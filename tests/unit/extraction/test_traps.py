@@ -236,6 +236,13 @@ def test_reasoning_is_not_the_answer(problem: Problem) -> None:
         assert program.repairs == ()
 
 
+def test_the_end_of_a_turn_does_not_make_the_answer_reasoning(problem: Problem) -> None:
+    program = chat(f"{fence(FUNCTION)}<|end|>", problem)
+    assert works(program)
+    assert program is not None
+    assert program.repairs == ()
+
+
 def test_code_in_reasoning_that_never_ended_is_named(problem: Problem) -> None:
     program = chat(f"<think>\nLet me see.\n{fence(FUNCTION)}\nNow let me check", problem)
     assert works(program)
