@@ -12,7 +12,7 @@ from pytest_llmeval.schema import Problem, Program, PromptStyle
 
 __all__ = ["extract"]
 
-_PARSING_PER_CHAR = 6
+_PARSING_PER_CHAR = 2
 _PARSING_FLOOR_CHARS = 500_000
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pytest_llmeval.extraction.bodies import bodies, body_draft, gives_result, without_tail
 from pytest_llmeval.extraction.chunks import top_level_split
 from pytest_llmeval.extraction.context import Context
 from pytest_llmeval.extraction.draft import Draft, draft_from
-from pytest_llmeval.extraction.reader import Reader
+from pytest_llmeval.extraction.reader import Answer, Reader
 from pytest_llmeval.extraction.reasoning import split_reasoning
-from pytest_llmeval.extraction.repairs import CHARACTER_REPAIRS, REPAIRS, repaired_versions
-from pytest_llmeval.extraction.syntax import Parser
+from pytest_llmeval.extraction.repairs import CHARACTER_REPAIRS, REPAIRS, Repair, repaired_versions
+from pytest_llmeval.extraction.syntax import MAX_SOURCE_CHARS, Parser
 from pytest_llmeval.schema import Program
 
 
@@ -28,37 +29,43 @@ def read_chat(text: str, context: Context, parser: Parser) -> Program | None:
 
 
 def _read(text: str, context: Context, parser: Parser) -> Program | None:
+    answer = Answer(text)
     return (
-        _read_as_it_stands(text, context, parser)
+        _read_as_it_stands(answer, context, parser)
         or _read_repaired(text, context, parser)
-        or _read_the_rest(text, context, parser)
+        or _read_the_rest(answer, context, parser)
     )
 
 
-def _read_as_it_stands(text: str, context: Context, parser: Parser) -> Program | None:
-    found = Reader(context, parser).read(text) or Reader(context, parser, respelt=True).read(text)
+def _read_as_it_stands(answer: Answer, context: Context, parser: Parser) -> Program | None:
+    found = Reader(context, parser).read(answer) or Reader(context, parser, respelt=True).read(answer)
     return None if found is None else _program(found.rule, found.draft)
 
 
 def _read_repaired(text: str, context: Context, parser: Parser) -> Program | None:
     reader = Reader(context, parser)
-    for version, names in repaired_versions(text, REPAIRS):
-        found = None if parser.exhausted else reader.read(version)
+    for version, names in _versions(text, REPAIRS):
+        found = None if parser.exhausted else reader.read(Answer(version))
         if found is not None:
             return _program(found.rule, found.draft, names)
     return None
 
 
-def _read_the_rest(text: str, context: Context, parser: Parser) -> Program | None:
+def _versions(text: str, repairs: Sequence[Repair]) -> Iterable[tuple[str, tuple[str, ...]]]:
+    """Repaired versions, unless there is so much text that it is no answer any more."""
+    return repaired_versions(text, repairs) if len(text) <= MAX_SOURCE_CHARS else ()
+
+
+def _read_the_rest(answer: Answer, context: Context, parser: Parser) -> Program | None:
     """What does not compile as a whole, does nothing, or does not compile at all: code all the same."""
     reader = Reader(context, parser)
-    cut = reader.cut(text)
+    cut = reader.cut(answer)
     if cut is not None:
         return _program(cut.rule, cut.draft, ("cut_tail",))
-    stub = reader.stub(text)
+    stub = reader.stub(answer)
     if stub is not None:
         return _program(stub.rule, stub.draft)
-    source = reader.uncompilable(text)
+    source = reader.uncompilable(answer)
     return None if source is None else _uncompilable(context.preamble_source() + source)
 
 
@@ -69,7 +76,7 @@ def read_completion(text: str, context: Context, parser: Parser) -> Program | No
         or _repaired_continuation(text, context, parser)
         or _cut_continuation(text, context, parser)
         or read_chat(text, context, parser)
-        or _uncompilable_continuation(text, context)
+        or _failing_continuation(text, context, parser)
     )
 
 
@@ -84,7 +91,7 @@ def _continuation(
 
 
 def _repaired_continuation(text: str, context: Context, parser: Parser) -> Program | None:
-    for version, names in repaired_versions(text, CHARACTER_REPAIRS):
+    for version, names in _versions(text, CHARACTER_REPAIRS):
         program = None if parser.exhausted else _continuation(version, context, parser, names)
         if program is not None:
             return program
@@ -102,10 +109,13 @@ def _cut_continuation(text: str, context: Context, parser: Parser) -> Program | 
     return _program("continuation", draft, ("cut_tail",))
 
 
-def _uncompilable_continuation(text: str, context: Context) -> Program | None:
-    """An indented text was meant as a body, and its syntax error is the verdict; prose is no code."""
+def _failing_continuation(text: str, context: Context, parser: Parser) -> Program | None:
+    """An indented text was meant as a body: a stub or a syntax error is its verdict. Prose is no code."""
     body, _ = top_level_split(text)
-    return _uncompilable(context.prompt + body) if body.lstrip("\n")[:1] in (" ", "\t") else None
+    if body.lstrip("\n")[:1] not in (" ", "\t") or not body.strip():
+        return None
+    compiles = parser.statements(context.prompt + body) is not None
+    return replace(_uncompilable(context.prompt + body), rule="stub" if compiles else "uncompilable")
 
 
 def _uncompilable(source: str) -> Program:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,13 +61,8 @@ def _is_excerpt(draft: Draft, whole: Draft) -> bool:
 
     A correction that removes lines still ends as the original did, or differs somewhere before.
     """
-    part, other = _lines(draft), _lines(whole)
+    part, other = draft.entry.lines, whole.entry.lines
     return len(part) < len(other) and part[-1] != other[-1] and _in_order(part, other)
-
-
-def _lines(draft: Draft) -> list[str]:
-    """The entry point's code, line by line, without comments and layout."""
-    return [line.strip() for line in ast.unparse(draft.entry.node).splitlines()]
 
 
 def _in_order(part: Sequence[str], other: Sequence[str]) -> bool:

@@ -8,7 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pytest_llmeval.extraction.context import Context
-from pytest_llmeval.extraction.entry import Entry, find_entry, find_respelt_entry, stub_of, without_stubs
+from pytest_llmeval.extraction.entry import (
+    Entry,
+    find_entry,
+    find_respelt_entry,
+    stub_of,
+    without_overridden,
+    without_stubs,
+)
 from pytest_llmeval.extraction.names import definition_time_names, names_of
 from pytest_llmeval.extraction.reachable import is_future_import, reachable
 from pytest_llmeval.extraction.syntax import Statement
@@ -50,18 +57,17 @@ def draft_from(
 def _assemble(
     entry: Entry, statements: Sequence[Statement], context: Context, library: Sequence[Statement]
 ) -> Draft:
-    elsewhere = context.provides() | _real_functions(library)
-    own = reachable(without_stubs(statements, elsewhere), [entry.root], context.entry_point)
-    missing = own.missing - context.provides()
-    shared = reachable(without_stubs(library, ()), _bound_by(library) & missing, context.entry_point)
-    kept = (*shared.kept, *own.kept)
-    missing = (missing | shared.missing) - _bound_by(kept) - context.provides()
+    provided = context.provides()
+    own = without_overridden(without_stubs(statements, provided | _real_functions(library)))
+    shared = _complement(library, own) if library else ()
+    reach = reachable((*shared, *own), [entry.root], context.entry_point)
+    kept, missing = reach.kept, reach.missing - provided
     local_imports = context.imports_for(missing)
     missing -= _bound_by(local_imports)
     typing_names = _typing_names(missing, kept)
     return Draft(
         source=_join(context, (*local_imports, *kept), typing_names, entry.adapter),
-        form="assembled" if shared.kept else entry.form,
+        form="assembled" if not set(shared).isdisjoint(kept) else entry.form,
         entry=entry,
         missing=missing.difference(typing_names),
         repairs=_repairs(entry, typing_names),
@@ -71,6 +77,12 @@ def _assemble(
 def _repairs(entry: Entry, typing_names: Sequence[str]) -> tuple[str, ...]:
     respelt = ("respelt_name",) if entry.form == "respelt" else ()
     return (*respelt, "typing_import") if typing_names else respelt
+
+
+def _complement(library: Sequence[Statement], own: Sequence[Statement]) -> tuple[Statement, ...]:
+    """What the library defines and the block itself does not."""
+    taken = _bound_by(own)
+    return tuple(s for s in without_stubs(library, ()) if not names_of(s).binds & taken)
 
 
 def _real_functions(statements: Iterable[Statement]) -> frozenset[str]:

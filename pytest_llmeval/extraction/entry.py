@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeAlias
 
-from pytest_llmeval.extraction.names import calls_function
+from pytest_llmeval.extraction.names import calls_function, immediate
 from pytest_llmeval.extraction.syntax import Statement
 
 _Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -15,7 +16,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPOUND = (ast.If, ast.Try, ast.With)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """A definition of the entry point: its form, its node, and the names a Program must reach for it.
 
@@ -26,6 +27,11 @@ class Entry:
     node: ast.stmt
     root: str
     adapter: str = ""
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """Its code, line by line, without comments and layout."""
+        return [line.strip() for line in ast.unparse(self.node).splitlines()]
 
     @property
     def elided(self) -> bool:
@@ -67,6 +73,26 @@ def without_stubs(statements: Iterable[Statement], defined_elsewhere: Iterable[s
         for s in statements
         if not (isinstance(s.node, _FUNCTIONS) and s.node.name in real and is_stub(s.node))
     )
+
+
+def without_overridden(statements: Sequence[Statement]) -> tuple[Statement, ...]:
+    """Drop plain functions that a later one of the same name replaces before anything could run them."""
+    last = {s.node.name: s for s in statements if isinstance(s.node, _FUNCTIONS)}
+    used_otherwise = {
+        node.id
+        for s in statements
+        if not isinstance(s.node, _FUNCTIONS)
+        for node in immediate(s.node)
+        if isinstance(node, ast.Name)
+    }
+    return tuple(s for s in statements if not _is_overridden(s, last, used_otherwise))
+
+
+def _is_overridden(statement: Statement, last: Mapping[str, Statement], used: Container[str]) -> bool:
+    node = statement.node
+    if not isinstance(node, _FUNCTIONS) or last[node.name] is statement or node.name in used:
+        return False
+    return not node.decorator_list and not last[node.name].node.decorator_list  # type: ignore[attr-defined]
 
 
 def is_stub(function: _Function) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-MAX_MARKDOWN_CHARS = 300_000
+MAX_MARKDOWN_CHARS = 200_000
 """Markdown parsing slows down on long hostile lists; longer answers are split at fence lines instead."""
 
 _REJOINED_FENCES = 6

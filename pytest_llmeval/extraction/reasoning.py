@@ -14,15 +14,19 @@ _OPENING = (
 )
 _CLOSING = (
     rf"</(?:{_WORDS})\s*>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|END_THINKING\|>"
-    r"|<\|end\|>|<\|channel\|>final[^<\n]{0,200}<\|message\|>|<unused95>"
+    r"|<\|channel\|>final[^<\n]{0,200}<\|message\|>|<unused95>"
 )
-_MARK = re.compile(f"(?P<opening>{_OPENING})|(?P<closing>{_CLOSING})", re.IGNORECASE)
+_TURN_END = r"<\|end\|>"
+_MARK = re.compile(
+    f"(?P<opening>{_OPENING})|(?P<closing>{_CLOSING})|(?P<turn_end>{_TURN_END})", re.IGNORECASE
+)
 
 
 def split_reasoning(text: str) -> tuple[str, str]:
     """The answer without its reasoning blocks, and an unclosed block's text ("" where all are closed).
 
-    A closing mark without an opening one ends a block that the chat template opened.
+    A closing mark without an opening one ends a block that the chat template opened; the end of a turn does
+    not, because it also ends answers.
     """
     answer: list[str] = []
     depth, position = 0, 0
@@ -32,6 +36,8 @@ def split_reasoning(text: str) -> tuple[str, str]:
                 answer.append(text[position : mark.start()])
             depth += 1
         elif depth == 0:
+            if mark["turn_end"]:
+                continue
             answer.clear()
         else:
             depth -= 1

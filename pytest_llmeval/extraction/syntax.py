@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-MAX_SOURCE_CHARS = 200_000
+MAX_SOURCE_CHARS = 100_000
 """Longer sources are not read as code: no answer to a programming task comes near."""
 
 _REFUSALS = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)

@@ -1,1 +1,1 @@
-"""From a Problem to what the model reads: words around it, chat template, the cut that makes it fit."""
+"""Problem and ModelSpec → the Prompt that is sent: style, chat template and truncation."""

@@ -176,7 +176,8 @@ def unclosed_fence(s: Solution) -> str:
 @_chat
 def longer_test_block_after(s: Solution) -> str:
     tests = "\n".join(f"    def test_{i}(self):\n        self.assertIsNotNone({s.call})\n" for i in range(12))
-    block = f"import unittest\n\nclass Test(unittest.TestCase):\n{tests}\nif __name__ == '__main__':\n    unittest.main()"
+    head = "import unittest\n\nclass Test(unittest.TestCase):\n"
+    block = f"{head}{tests}\nif __name__ == '__main__':\n    unittest.main()"
     return f"{_fence(s.module)}\nAnd here are tests:\n\n{_fence(block)}"
 
 
@@ -194,8 +195,8 @@ def examples_in_the_block(s: Solution) -> str:
 
 @_chat
 def main_block(s: Solution) -> str:
-    extra = f"\ndef main():\n    print({s.call})\n\n\nif __name__ == '__main__':\n    main()\n    raise SystemExit(3)\n"
-    return _fence(s.module + extra)
+    guard = "if __name__ == '__main__':\n    main()\n    raise SystemExit(3)\n"
+    return _fence(f"{s.module}\ndef main():\n    print({s.call})\n\n\n{guard}")
 
 
 @_chat
@@ -222,8 +223,9 @@ def magistral_think(s: Solution) -> str:
 
 @_chat
 def harmony_channels(s: Solution) -> str:
+    draft = _fence(f"def {s.name}(*args):\n    return 0")
     return (
-        f"<|channel|>analysis<|message|>We need {s.name}. Write:\n```python\ndef {s.name}(*a):\n    return 0\n```"
+        f"<|channel|>analysis<|message|>We need {s.name}. Write:\n{draft}"
         f"<|end|><|start|>assistant<|channel|>final<|message|>{_fence(s.full)}"
     )
 
@@ -250,7 +252,8 @@ def static_method(s: Solution) -> str:
 
 @_chat
 def assembled_over_blocks(s: Solution) -> str:
-    return f"First the imports:\n\n{_fence('from typing import *', 'python')}\nThen the function:\n\n{_fence(s.bare)}"
+    imports = _fence("from typing import *")
+    return f"First the imports:\n\n{imports}\nThen the function:\n\n{_fence(s.bare)}"
 
 
 @_chat
@@ -491,16 +494,19 @@ def camel_case(s: Solution) -> str:
 
 @_chat
 def cached(s: Solution) -> str:
-    wrapped = s.bare.replace(s.name, f"{s.name}_impl", 1) + f"\n{s.name} = wrap({s.name}_impl)\n"
+    wrapped = (
+        s.bare.replace(f"def {s.name}(", f"def {s.name}_impl(", 1) + f"\n{s.name} = wrap({s.name}_impl)\n"
+    )
     return _fence(
-        f"import functools\n\ndef wrap(f):\n    @functools.wraps(f)\n    def g(*a):\n        return f(*a)\n    return g\n\n{wrapped}"
+        "import functools\n\ndef wrap(f):\n    @functools.wraps(f)\n    def g(*a):\n        return f(*a)\n"
+        f"    return g\n\n{wrapped}"
     )
 
 
 @_chat
 def decorated(s: Solution) -> str:
-    timer = "def traced(f):\n    def g(*a, **k):\n        CALLS.append(1)\n        return f(*a, **k)\n    return g\n"
-    return _fence(f"CALLS = []\n\n{timer}\n\n@traced\n{s.bare}")
+    tracer = "def traced(f):\n    def g(*a):\n        CALLS.append(1)\n        return f(*a)\n    return g\n"
+    return _fence(f"CALLS = []\n\n{tracer}\n\n@traced\n{s.bare}")
 
 
 @_chat

@@ -1,0 +1,104 @@
+"""Answers are parsed, never run: whatever they hold, extraction ends soon and never raises."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from toy_problems import make_problem
+
+from pytest_llmeval.extraction import extract
+from pytest_llmeval.schema import Problem, PromptStyle
+
+SIZE = 100_000
+PATIENCE_S = 15.0  # a tenth of it on an idle machine
+
+LOADS = {
+    "backticks": "`" * SIZE,
+    "fence lines": "```\n" * (SIZE // 4),
+    "answers": "```python\ndef total(x):\n    return x\n```\n" * (SIZE // 45),
+    "different answers": "".join(f"```\ndef total(x):\n    return f{i}(x)\n```\n" for i in range(SIZE // 40)),
+    "broken answers": "```python\ndef total(x:\n    return x\n```\n" * (SIZE // 45),
+    "definitions": "def total(x):\n    return x\n" * (SIZE // 28),
+    "a chain": "".join(f"def f{i}(x):\n    return f{i + 1}(x)\n" for i in range(SIZE // 32))
+    + "def total(x): return f0(x)",
+    "brackets": "(\n" * (SIZE // 2),
+    "triple quotes": 'x = """\n' * (SIZE // 8),
+    "reasoning": "<think>" * (SIZE // 7),
+    "lists": "- a\n" * (SIZE // 4),
+    "quotes of quotes": "> " * (SIZE // 2),
+    "white space": " \n\t" * (SIZE // 3),
+    "one word": "a" * SIZE,
+    "nested blocks": "".join(" " * i + "if x:\n" for i in range(400)),
+    "JSON": '{"a":' * (SIZE // 5),
+    "JSON of code": '{"c": "' + "def total(x):\\n  return (x\\n" * (SIZE // 30) + '"}',
+    "zeros": "\0" * SIZE,
+    "lone surrogates": "\ud800" * 1000 + "def total(x):\n    return 1\n",
+    "a huge number": f"def total(x):\n    return {'9' * (SIZE // 2)}\n",
+    "deep minus": f"def total(x):\n    return {'-' * (SIZE // 2)}1\n",
+    "deep sums": f"def total(x):\n    return {'1+' * 30_000}1\n",
+    "deep attributes": f"def total(x):\n    return x{'.a' * 30_000}\n",
+    "many methods": "class Solution:\n" + "    def total(self, x):\n        return 1\n" * 1500,
+    "a long body": "    x = 1\n" * (SIZE // 10) + "    return (x\n",
+    "inline code": "`def total(x): return (`" * (SIZE // 25),
+}
+
+
+@pytest.mark.parametrize("style", PromptStyle)
+@pytest.mark.parametrize("load", LOADS)
+def test_hostile_texts_cost_little_time_and_raise_nothing(
+    load: str, style: PromptStyle, problem: Problem
+) -> None:
+    start = time.perf_counter()
+    extract(LOADS[load], problem, style)
+    assert time.perf_counter() - start < PATIENCE_S
+
+
+def test_nothing_of_an_answer_is_executed(tmp_path: Path, problem: Problem) -> None:
+    trace = tmp_path / "executed"
+    act = f"open({str(trace)!r}, 'w')"
+    for text in (
+        f"```python\n{act}\n\ndef total(x={act}):\n    return {act}\n```",
+        f"```python\n@{act}\ndef total(x):\n    return 1\n\nclass A(metaclass={act}): pass\n```",
+        f"    return {act}\n\n{act}\n",
+        f"<think>{act}</think>{act}",
+        f'{{"code": "{act}"}}',
+    ):
+        for style in PromptStyle:
+            extract(text, problem, style)
+    assert not trace.exists()
+
+
+def test_answers_do_not_warn(problem: Problem) -> None:
+    """`-W error` would turn a warning about an answer's escape into a rejected answer."""
+    text = "```python\ndef total(numbers):\n    return sum(numbers) if '\\d' is not 1 else 0\n```"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert extract(text, problem, PromptStyle.CHAT) is not None
+
+
+FRAGMENTS = [
+    "def total(numbers):\n", "    return sum(numbers)\n", "    for n in numbers:\n", "        pass\n", "```python\n",
+    "```\n", "~~~\n", "<think>", "</think>", "import math\n", '"""', "'''", "Sure, here's it: ", "\n", "> ", "1. ", "(",
+    ")", "# x\n", "class Solution:\n", "    def total(self, n):\n", "        return 1\n", "total = ", "lambda x: 1\n",
+    "@", "assert total([1]) == 1\n", "\\n", "&lt;", "“", "\u00a0", "\t", "`", '{"code": "', '"}', "...\n", "else:\n",
+    "<answer>", "</answer>", "if __name__ == '__main__':\n", "\u200b", "+", "- ", ">>> ", "    ", "é\u0301🙂",
+]  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    text=st.one_of(st.text(), st.lists(st.sampled_from(FRAGMENTS), max_size=25).map("".join)),
+    style=st.sampled_from(PromptStyle),
+)
+def test_every_program_compiles_or_says_that_it_does_not(text: str, style: PromptStyle) -> None:
+    program = extract(text, make_problem(), style)
+    if program is not None and program.rule != "uncompilable":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(program.source, "program", "exec")
+        assert "total" in program.source
