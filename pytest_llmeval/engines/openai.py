@@ -1,4 +1,4 @@
-"""Any server that speaks OpenAI's API, `vllm serve` first: no model in this machine's memory, no child process."""
+"""Any server that speaks OpenAI's API, `vllm serve` first: no model and no child process of our own."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ CONNECT_LIMIT_S = 10.0
 class OpenAIEngine:
     """Asks a server from an event loop on a daemon thread: `concurrency` Requests at a time.
 
-    Timings are the client's, of the attempt that brought the answer. `close()` cancels what is under way, closes
-    the connections and ends the thread. The key is read from the environment when the model loads, and appears
-    in no log, message or file.
+    Timings are the client's, of the attempt that brought the answer. `close()` cancels what is under way,
+    closes the connections and ends the thread. The key is read from the environment when the model loads, and
+    appears in no log, message or file.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""An entry's `engine` table, for engines whose arguments are ours to check: every mistake is named at once."""
+"""An entry's `engine` table where its arguments are ours to check: every mistake is named at once."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Chunk(BaseModel):
 
 
 def arguments(request: Request, model: str, extra_body: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments for the client's `create`: /chat/completions or /completions, by the prompt's style."""
+    """Keyword arguments for the `create` of /chat/completions or /completions, by the prompt's style."""
     sampling = request.sampling
     drawn = {"seed": sampling.seed} if sampling.temperature else {}
     return {
@@ -92,7 +92,7 @@ async def events(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The data of each server-sent event, up to `[DONE]`.
 
     Lines end at line feeds only: an answer may hold any other character that Python takes for a line's end.
-    What follows `[DONE]` is read and dropped, because a connection can be used again only after its body's end.
+    What follows `[DONE]` is read and dropped: only after its body's end can a connection be used again.
     """
     rest, done = b"", False
     async for part in parts:

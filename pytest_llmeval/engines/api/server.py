@@ -1,4 +1,4 @@
-"""One server: asks it once, and turns whatever goes wrong into a Failure. Trying again is the engine's matter."""
+"""One server: asks it once and turns what goes wrong into a Failure; trying again is the engine's matter."""
 
 from __future__ import annotations
 
