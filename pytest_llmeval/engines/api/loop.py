@@ -13,6 +13,10 @@ from pytest_llmeval.errors import EngineFault
 
 T = TypeVar("T")
 
+# Turns of the loop that requests get before they are cancelled: where a connection is cancelled before its
+# first step, anyio leaves a coroutine unawaited, and Python warns about it in the user's output.
+FIRST_STEPS = 3
+
 
 class LoopThread:
     """Runs coroutines for callers in other threads.
@@ -36,7 +40,10 @@ class LoopThread:
     def _start(self, work: Coroutine[Any, Any, T], future: Future[T]) -> None:
         task = self._loop.create_task(work)
         # A callback, not a try in the coroutine: one that is cancelled before its first step runs no line.
-        task.add_done_callback(partial(self._answering.submit, settle, future))
+        task.add_done_callback(partial(self._ended, future))
+
+    def _ended(self, future: Future[T], task: asyncio.Task[T]) -> None:
+        self._answering.submit(settle, future, task)
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Cancel all coroutines, run `last`, and wait until everything is answered."""
@@ -47,6 +54,8 @@ class LoopThread:
         self._answering.shutdown()
 
     async def _cancel_all(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        for _ in range(FIRST_STEPS):
+            await asyncio.sleep(0)
         running = asyncio.all_tasks() - {asyncio.current_task()}
         for task in running:
             task.cancel()

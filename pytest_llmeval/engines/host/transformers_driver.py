@@ -235,9 +235,7 @@ def positions(config: Any) -> int:
     """How many tokens the model was built for, prompt and answer together."""
     limit = getattr(config.get_text_config(), "max_position_embeddings", None)
     if not isinstance(limit, int):
-        raise ConfigurationError(
-            "the model's config names no max_position_embeddings: set engine.max_model_len"
-        )
+        raise ConfigurationError("the model's config names no length limit: set engine.max_model_len")
     return limit
 
 
