@@ -12,6 +12,8 @@ from pytest_llmeval.errors import ConfigurationError, MissingExtraError
 
 ENGINES: Mapping[str, str] = {
     "vllm": "pytest_llmeval.engines.vllm:VLLMEngine",
+    "openai": "pytest_llmeval.engines.openai:OpenAIEngine",
+    "transformers": "pytest_llmeval.engines.transformers:TransformersEngine",
     "replay": "pytest_llmeval.engines.replay:ReplayEngine",
 }
 PROBLEM_SETS: Mapping[str, str] = {"humaneval": "pytest_llmeval.problems.humaneval:load"}

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from pytest_llmeval.engines import EngineContext, EngineInfo, Progress
-from pytest_llmeval.errors import EngineFault
+from pytest_llmeval.errors import ConfigurationError, EngineFault
 from pytest_llmeval.samples import SampleRow, by_task, read_rows
 from pytest_llmeval.schema import Completion, ModelSpec, Request
 
@@ -20,15 +20,21 @@ class ReplayEngine:
     def __init__(self, spec: ModelSpec, context: EngineContext) -> None:
         self._path = Path(spec.model)
         self._rows: dict[str, list[SampleRow]] = {}
+        self._closed = False
 
     def load(self, progress: Progress) -> EngineInfo:
-        self._rows = by_task(read_rows(self._path))
+        try:
+            self._rows = by_task(read_rows(self._path))
+        except ConfigurationError as error:
+            raise EngineFault(str(error)) from error
         return EngineInfo(facts={"engine": "replay", "samples": sum(map(len, self._rows.values()))})
 
     def submit(self, request: Request) -> Future[Completion]:
         future: Future[Completion] = Future()
         rows = self._rows.get(request.task_id, [])
-        if request.sample_index < len(rows):
+        if self._closed:
+            future.set_exception(EngineFault(f"{self._path}: the engine was closed"))
+        elif request.sample_index < len(rows):
             row = rows[request.sample_index]
             future.set_result(Completion(row.text, form=row.form))
         else:
@@ -44,4 +50,5 @@ class ReplayEngine:
         return False
 
     def close(self) -> None:
+        self._closed = True
         self._rows = {}

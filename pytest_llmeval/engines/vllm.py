@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_llmeval import devices
 from pytest_llmeval.engines import EngineContext
+from pytest_llmeval.engines.host.environment import hub_token
 from pytest_llmeval.engines.host.launch import HostedEngine
 from pytest_llmeval.schema import ModelSpec
 
@@ -31,7 +32,7 @@ class VLLMEngine(HostedEngine):
 def host_environment(spec: ModelSpec, driver: str) -> dict[str, str]:
     """What must be in the environment before Python starts, because vLLM reads it while importing."""
     step = driver == STEP_DRIVER
-    environment = {
+    return {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0" if step else "1",
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
@@ -39,7 +40,6 @@ def host_environment(spec: ModelSpec, driver: str) -> dict[str, str]:
         **({"OMP_NUM_THREADS": "1"} if step else {}),
         # vLLM's own compilers and workers must find this environment's programs (ninja, gcc wrappers).
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        **hub_token(spec),
+        **spec.environment,
     }
-    if spec.token_env != "HF_TOKEN" and spec.token_env in os.environ:
-        environment["HF_TOKEN"] = os.environ[spec.token_env]
-    return {**environment, **spec.environment}

@@ -1,0 +1,172 @@
+"""What is sent for a Request, and how the stream that comes back becomes a Completion."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from pytest_llmeval.engines.api import failures
+from pytest_llmeval.schema import Completion, Prompt, PromptStyle, Request, Sampling, Timing
+
+NOT_THE_PROTOCOL = "check that engine.base_url is an OpenAI-compatible API that streams, and its server's log"
+
+
+class Delta(BaseModel):
+    """A piece of a chat's message; servers with a reasoning parser stream thoughts apart from the answer."""
+
+    role: str | None = None
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+
+    @property
+    def only_announces(self) -> bool:
+        """True for the piece that names the speaker, which many servers send before any token exists."""
+        return self.role is not None and not (self.content or self.reasoning or self.reasoning_content)
+
+
+class Choice(BaseModel):
+    """A piece of the one answer that was asked for: `text` of a completion or `delta` of a chat."""
+
+    text: str | None = None
+    delta: Delta | None = None
+    finish_reason: str | None = None
+
+
+class PromptDetails(BaseModel):
+    cached_tokens: int | None = None
+
+
+class Usage(BaseModel):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: PromptDetails | None = None
+
+
+class Chunk(BaseModel):
+    """One event of the stream."""
+
+    choices: list[Choice] = []
+    usage: Usage | None = None
+    error: Any = None
+
+
+def arguments(request: Request, model: str, extra_body: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments for the `create` of /chat/completions or /completions, by the prompt's style."""
+    sampling = request.sampling
+    drawn = {"seed": sampling.seed} if sampling.temperature else {}
+    return {
+        "model": model,
+        **_asked(request.prompt),
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        **({"stop": list(sampling.stop)} if sampling.stop else {}),
+        **drawn,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "extra_body": {**_beyond_openai(sampling, request.prompt), **extra_body},
+    }
+
+
+def _asked(prompt: Prompt) -> dict[str, Any]:
+    if prompt.style is PromptStyle.COMPLETION:
+        return {"prompt": prompt.text}
+    system = [] if prompt.system is None else [{"role": "system", "content": prompt.system}]
+    return {"messages": [*system, {"role": "user", "content": prompt.text}]}
+
+
+def _beyond_openai(sampling: Sampling, prompt: Prompt) -> dict[str, Any]:
+    """What vLLM and others understand and OpenAI does not: sent only where it says something."""
+    wanted = {
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+        "chat_template_kwargs": dict(prompt.chat_template_kwargs),
+    }
+    return {key: value for key, value in wanted.items() if value}
+
+
+async def events(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The data of each server-sent event, up to `[DONE]`.
+
+    Lines end at line feeds only: an answer may hold any other character that Python takes for a line's end.
+    What follows `[DONE]` is read and dropped: only after its body's end can a connection be used again.
+    """
+    rest, done = b"", False
+    async for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        for line in lines:
+            data = line.removeprefix(b"data:").strip()
+            done = done or data == b"[DONE]"
+            if line.startswith(b"data:") and data and not done:
+                yield data
+
+
+class Answer:
+    """An answer as it arrives. Times are readings of the caller's clock, in seconds."""
+
+    def __init__(self, sent_at: float, concurrency: int) -> None:
+        self._sent_at = sent_at
+        self._concurrency = concurrency
+        self._first_at: float | None = None
+        self._last_at = sent_at
+        self._texts: list[str] = []
+        self._usage = Usage()
+        self._finish_reason: str | None = None
+
+    def add(self, data: bytes, now: float) -> None:
+        """Take in one event.
+
+        Raises:
+            Failure: it is no event of this protocol, or tells of an error.
+        """
+        try:
+            chunk = Chunk.model_validate_json(data)
+        except ValidationError:
+            beginning = data[:80].decode(errors="replace")
+            raise failures.Failure(f"malformed event in the stream: {beginning}", NOT_THE_PROTOCOL) from None
+        if chunk.error:
+            raise failures.of_stream_error(chunk.error)
+        self._usage = chunk.usage or self._usage
+        for choice in chunk.choices:
+            self._add_choice(choice, now)
+
+    def _add_choice(self, choice: Choice, now: float) -> None:
+        self._finish_reason = choice.finish_reason or self._finish_reason
+        if choice.delta and choice.delta.only_announces and not choice.finish_reason:
+            return
+        # Also a piece without text is a token: servers hold back what may become a stop string.
+        self._first_at = now if self._first_at is None else self._first_at
+        self._last_at = now
+        self._texts.append(choice.text or (choice.delta and choice.delta.content) or "")
+
+    def completion(self) -> Completion:
+        """The whole answer.
+
+        Raises:
+            Failure: the stream ended before the answer did.
+        """
+        if self._finish_reason is None:
+            what = "the stream ended without a finish_reason"
+            raise failures.Failure(what if self._texts else f"{what} and without text", NOT_THE_PROTOCOL)
+        text, usage = "".join(self._texts), self._usage
+        details = usage.prompt_tokens_details or PromptDetails()
+        return Completion(
+            text=text,
+            finish_reason=self._finish_reason,
+            prompt_tokens=usage.prompt_tokens or None,  # no prompt has none: 0 is a server that did not count
+            completion_tokens=None if text and not usage.completion_tokens else usage.completion_tokens,
+            cached_tokens=details.cached_tokens,
+            timing=self._timing(),
+        )
+
+    def _timing(self) -> Timing:
+        first_at = self._last_at if self._first_at is None else self._first_at
+        return Timing(
+            concurrency=self._concurrency,
+            ttft_s=first_at - self._sent_at,
+            decode_s=self._last_at - first_at,
+            e2e_s=self._last_at - self._sent_at,
+        )

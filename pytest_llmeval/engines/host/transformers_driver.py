@@ -1,0 +1,257 @@
+"""transformers inside an engine host. Importing this module pays its imports, so only the host does it."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import transformers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LogitsProcessor,
+    StoppingCriteria,
+)
+
+from pytest_llmeval.engines.host import protocol
+from pytest_llmeval.engines.host.worker import Outbox, one_line
+from pytest_llmeval.engines.tables import read_table
+from pytest_llmeval.engines.transformers import Settings
+from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.prompting.rendering import render
+from pytest_llmeval.schema import Completion, ModelSpec, Prompt, PromptStyle, Request, Sampling, Timing
+
+WARM_UP = Request("warm-up", "", Prompt(PromptStyle.COMPLETION, "def"), Sampling(max_tokens=2))
+CONTEXT_TOKENS = 8  # of the prompt, decoded with the answer: some tokenizers drop a text's first space
+TOKENS_PER_CHARACTER = 4  # at most: a character of four bytes in as many tokens
+
+
+class TransformersDriver:
+    """Answers waiting requests batch by batch with the model's own `generate()`."""
+
+    def load(self, spec: ModelSpec) -> Mapping[str, Any]:
+        self.settings = read_table(spec, Settings)
+        shared = {"revision": spec.revision, "trust_remote_code": self.settings.trust_remote_code}
+        self.tokenizer = AutoTokenizer.from_pretrained(spec.model, **shared)
+        self.model = load_model(spec.model, self.settings, shared)
+        self.max_model_len = self.settings.max_model_len or positions(self.model.config)
+        self.ends = end_tokens(self.model.generation_config, self.tokenizer)
+        # The repository's own sampling defaults (a repetition penalty, say) would override what was asked.
+        self.model.generation_config = GenerationConfig()
+        self.generate([self.row(WARM_UP)], lambda row: None)
+        return self.facts()
+
+    def facts(self) -> dict[str, Any]:
+        """What was really chosen, for the manifest."""
+        return {
+            "engine": "transformers",
+            "transformers": transformers.__version__,
+            "torch": torch.__version__,
+            "platform": self.model.device.type,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "attention": self.model.config._attn_implementation,
+            "max_model_len": self.max_model_len,
+            "batch_size": self.settings.batch_size,
+        }
+
+    def serve(self, inbox: queue.SimpleQueue[Request], outbox: Outbox) -> None:
+        while True:
+            rows = self.rows(waiting(inbox, self.settings.batch_size), outbox)
+            if rows:
+                self.answer(rows, outbox)
+
+    def rows(self, requests: Sequence[Request], outbox: Outbox) -> list[Row]:
+        """The requests that can be answered; the others are refused here."""
+        rows = []
+        for request in requests:
+            try:
+                rows.append(self.row(request))
+            except Exception as error:  # its prompt does not fit, or the tokenizer chokes on it; others go on
+                outbox.send(protocol.RequestFailed(request.request_id, one_line(error)))
+        return rows
+
+    def row(self, request: Request) -> Row:
+        budget = self.max_model_len - request.sampling.max_tokens
+        token_ids, cut_tokens = render(request.prompt, self.tokenizer, budget)
+        return Row(request, token_ids, cut_tokens, self.tokenizer, self.ends)
+
+    def answer(self, rows: Sequence[Row], outbox: Outbox) -> None:
+        """Generate a batch; each row is sent when it ends, not when the longest does."""
+        started = time.monotonic()
+
+        def send(row: Row) -> None:
+            timing = Timing(concurrency=len(rows), e2e_s=time.monotonic() - started)
+            outbox.send(protocol.Done(row.request.request_id, row.completion(timing)))
+
+        try:
+            self.generate(rows, send)
+        except Exception as error:  # out of memory, most often: a batch's fault, the model is still there
+            for row in rows:
+                if row.finish_reason is None:
+                    outbox.send(protocol.RequestFailed(row.request.request_id, one_line(error)))
+
+    def generate(self, rows: Sequence[Row], ended: Callable[[Row], None]) -> None:
+        """Run the batch until every row has ended; `ended` is called with each."""
+        width = max(len(row.prompt_ids) for row in rows)
+        pad = self.tokenizer.pad_token_id or 0
+        padded = [[pad] * (width - len(row.prompt_ids)) + row.prompt_ids for row in rows]
+        mask = [[0] * (width - len(row.prompt_ids)) + [1] * len(row.prompt_ids) for row in rows]
+        self.model.generate(
+            torch.tensor(padded, device=self.model.device),
+            attention_mask=torch.tensor(mask, device=self.model.device),
+            generation_config=GenerationConfig(
+                do_sample=False,  # Draw has drawn: what it leaves has one choice
+                max_new_tokens=max(row.request.sampling.max_tokens for row in rows),
+                pad_token_id=pad,
+            ),
+            logits_processor=[Draw(rows, self.model.device)],
+            stopping_criteria=[Ends(rows, ended)],
+        )
+
+
+class Row:
+    """A request in a batch: its prompt's tokens, its answer's tokens so far, and how it ended."""
+
+    def __init__(
+        self, request: Request, prompt_ids: list[int], cut_tokens: int, tokenizer: Any, ends: frozenset[int]
+    ) -> None:
+        self.request = request
+        self.prompt_ids = prompt_ids
+        self.finish_reason: str | None = None
+        self._cut_tokens = cut_tokens
+        self._tokenizer = tokenizer
+        self._ends = ends
+        self._tokens: list[int] = []
+        longest = max(map(len, request.sampling.stop), default=0)
+        self._tail = (longest + 1) * TOKENS_PER_CHARACTER
+
+    def take(self, token: int) -> None:
+        """Add a token, and see whether the answer ends with it."""
+        self._tokens.append(token)
+        if token in self._ends or self._stops():
+            self.finish_reason = "stop"
+        elif len(self._tokens) >= self.request.sampling.max_tokens:
+            self.finish_reason = "length"
+
+    def _stops(self) -> bool:
+        stop = self.request.sampling.stop
+        if not stop:
+            return False
+        tail = self._tokenizer.decode(self._tokens[-self._tail :], skip_special_tokens=True)
+        return any(text in tail for text in stop)
+
+    def completion(self, timing: Timing) -> Completion:
+        return Completion(
+            text=before_first(self._text(), self.request.sampling.stop),
+            finish_reason=self.finish_reason,
+            prompt_tokens=len(self.prompt_ids),
+            completion_tokens=len(self._tokens),
+            cut_tokens=self._cut_tokens,
+            timing=timing,
+        )
+
+    def _text(self) -> str:
+        tokens = self._tokens[:-1] if self._tokens[-1] in self._ends else self._tokens
+        context = self.prompt_ids[-CONTEXT_TOKENS:]
+        before = self._tokenizer.decode(context, skip_special_tokens=True)
+        text: str = self._tokenizer.decode(context + tokens, skip_special_tokens=True)
+        return text[len(before) :]
+
+
+def before_first(text: str, stop: Sequence[str]) -> str:
+    """`text` up to the first place where one of the stop strings begins."""
+    return text[: min((text.find(one) for one in stop if one in text), default=len(text))]
+
+
+class Draw(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped here
+    """Draws each row's next token with the row's own seed and forbids all others.
+
+    `generate()` has one random stream for a batch: with it, an answer would depend on its neighbours.
+    """
+
+    def __init__(self, rows: Sequence[Row], device: Any) -> None:
+        self._rows = [
+            (index, row.request.sampling, torch.Generator(device).manual_seed(row.request.sampling.seed))
+            for index, row in enumerate(rows)
+            if row.request.sampling.temperature
+        ]
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        for index, sampling, generator in self._rows:
+            weights = probabilities(scores[index], sampling)
+            token = torch.multinomial(weights, 1, generator=generator)
+            scores[index] = float("-inf")
+            scores[index, token] = 0.0
+        return scores
+
+
+def probabilities(logits: Any, sampling: Sampling) -> Any:
+    """The weights to draw from, cut as vLLM cuts them: temperature, min_p, top_k, then top_p."""
+    weights = torch.softmax(logits.float() / sampling.temperature, dim=-1)
+    weights = torch.where(weights < sampling.min_p * weights.max(), 0.0, weights)
+    ordered, order = weights.sort(descending=True)
+    if sampling.top_k:
+        ordered[sampling.top_k :] = 0.0
+    ordered = ordered / ordered.sum()
+    ordered[ordered.cumsum(0) - ordered >= sampling.top_p] = 0.0  # the token that crosses the bound stays
+    return torch.zeros_like(weights).scatter(0, order, ordered)
+
+
+class Ends(StoppingCriteria):  # type: ignore[misc]  # transformers is untyped here
+    """Tells each row its new token and reports which rows have ended."""
+
+    def __init__(self, rows: Sequence[Row], ended: Callable[[Row], None]) -> None:
+        self._rows = rows
+        self._ended = ended
+
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        for row, token in zip(self._rows, input_ids[:, -1].tolist(), strict=True):
+            if row.finish_reason is None:
+                row.take(token)
+                if row.finish_reason is not None:
+                    self._ended(row)
+        done = [row.finish_reason is not None for row in self._rows]
+        return torch.tensor(done, device=input_ids.device)
+
+
+def load_model(name: str, settings: Settings, shared: Mapping[str, Any]) -> Any:
+    """The model on its device, ready to answer."""
+    arguments = {"dtype": settings.dtype, **shared, **settings.from_pretrained}
+    model = AutoModelForCausalLM.from_pretrained(name, **arguments).eval()
+    return model if "device_map" in arguments else model.to(settings.device or best_device())
+
+
+def best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def positions(config: Any) -> int:
+    """How many tokens the model was built for, prompt and answer together."""
+    limit = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if not isinstance(limit, int):
+        raise ConfigurationError("the model's config names no length limit: set engine.max_model_len")
+    return limit
+
+
+def end_tokens(config: Any, tokenizer: Any) -> frozenset[int]:
+    """Tokens that end an answer: the tokenizer's own and those that the repository lists."""
+    listed = config.eos_token_id if config is not None else None
+    ids = listed if isinstance(listed, list) else [listed]
+    return frozenset(token for token in (*ids, tokenizer.eos_token_id) if token is not None)
+
+
+def waiting(inbox: queue.SimpleQueue[Request], limit: int) -> list[Request]:
+    """At least one request, and as many more as wait already, up to `limit`."""
+    requests = [inbox.get()]
+    while len(requests) < limit:
+        try:
+            requests.append(inbox.get_nowait())
+        except queue.Empty:
+            break
+    return requests

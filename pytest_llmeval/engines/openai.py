@@ -1,0 +1,170 @@
+"""Any server that speaks OpenAI's API, `vllm serve` first: no model and no child process of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from itertools import count
+from types import ModuleType
+from typing import Any
+
+from pydantic import SecretStr
+
+from pytest_llmeval.engines import EngineContext, EngineInfo, Progress
+from pytest_llmeval.engines.api import failures
+from pytest_llmeval.engines.api.failures import Failure
+from pytest_llmeval.engines.api.loop import LoopThread
+from pytest_llmeval.engines.api.server import Server
+from pytest_llmeval.engines.api.settings import Redactor, Settings
+from pytest_llmeval.engines.tables import read_table
+from pytest_llmeval.errors import EngineFault, MissingExtraError
+from pytest_llmeval.extensions import suggestion
+from pytest_llmeval.schema import Completion, ModelSpec, PromptStyle, Request
+
+CONNECT_LIMIT_S = 10.0
+
+
+class OpenAIEngine:
+    """Asks a server from an event loop on a daemon thread: `concurrency` Requests at a time.
+
+    Timings are the client's, of the attempt that brought the answer. `close()` cancels what is under way,
+    closes the connections and ends the thread. The key is read from the environment when the model loads, and
+    appears in no log, message or file.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        context: EngineContext,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._spec = spec
+        self._settings = read_table(spec, Settings)
+        self._library = client_library()
+        self._log_path = context.log_path
+        self._load_timeout_s = context.load_timeout_s
+        self._clock, self._sleep, self._draw = clock, sleep, draw
+        self._redact = Redactor(None)
+        self._slots = asyncio.Semaphore(self._settings.concurrency)
+        self._lock = threading.Lock()  # guards the next two
+        self._loop: LoopThread | None = None
+        self._why_not = "the engine was not loaded"
+        self._note(f"{self._settings.base_url}: made")
+
+    def load(self, progress: Progress) -> EngineInfo:
+        progress("connecting", self._settings.base_url)
+        started = self._clock()
+        key = self._key()
+        self._redact = Redactor(key)
+        with self._lock:
+            self._server = Server(self._library, self._settings, key, self._clock)
+            self._loop = LoopThread(f"openai-{self._spec.name}")
+            finding = self._loop.start(self._find_model())
+        facts = finding.result()
+        self._note(f"serves {self._spec.model}")
+        return EngineInfo(load_s=self._clock() - started, facts=facts)
+
+    def submit(self, request: Request) -> Future[Completion]:
+        with self._lock:
+            if self._loop is not None:
+                return self._loop.start(self._answer(request))
+        refused: Future[Completion] = Future()
+        refused.set_exception(EngineFault(f"{self._spec.name}: {self._why_not}"))
+        return refused
+
+    def reset_cache(self) -> None:
+        """The API has no word for it: a server's prefix cache stays as it is."""
+
+    @property
+    def is_preparing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        with self._lock:
+            loop, self._loop = self._loop, None
+            self._why_not = "the engine was closed"
+        if loop is not None:
+            loop.close(self._server.close)
+
+    def _key(self) -> SecretStr | None:
+        name = self._settings.api_key_env
+        if value := os.environ.get(name):
+            return SecretStr(value)
+        if "api_key_env" in self._settings.model_fields_set:
+            raise EngineFault(f"the environment variable {name}, named by engine.api_key_env, is not set")
+        return None
+
+    async def _find_model(self) -> dict[str, Any]:
+        where = f"GET {self._settings.base_url}/models"
+        try:
+            served = await self._server.models(min(CONNECT_LIMIT_S, self._load_timeout_s))
+        except Failure as failure:
+            raise self._fault(where, failure) from None
+        name = self._spec.model
+        if name not in served:
+            known = ", ".join(sorted(served)) or "nothing"
+            what = f"the server does not serve {name!r}{suggestion(name, served)}; it serves: {known}"
+            raise self._fault(where, Failure(what, "correct the entry's model"))
+        facts = {"engine": "openai", "base_url": self._settings.base_url, "served": name}
+        told = {key: served[name].get(key) for key in ("owned_by", "root", "max_model_len")}
+        return facts | {key: value for key, value in told.items() if value is not None}
+
+    async def _answer(self, request: Request) -> Completion:
+        """One request, tried again as long as that may help.
+
+        Raises:
+            EngineFault: the last failure, and how often it was tried.
+        """
+        async with self._slots:
+            for attempt in count():
+                try:
+                    return await self._server.answer(request, self._spec.model)
+                except Failure as failure:
+                    where = f"POST {self._settings.base_url}/{path_of(request)} for {request.request_id}"
+                    if failure.final or attempt == self._settings.max_retries:
+                        raise self._fault(where, failure, attempt + 1) from None
+                    pause_s = failures.wait_s(attempt, failure.asked_wait_s, self._draw())
+                    self._note(f"{where}: {failure.what}; again in {pause_s:.1f} s")
+                await self._sleep(pause_s)
+        raise AssertionError("unreachable: the loop returns or raises")
+
+    def _fault(self, where: str, failure: Failure, attempts: int = 1) -> EngineFault:
+        times = f" (tried {attempts} times)" if attempts > 1 else ""
+        message = self._redact(f"{where}: {failure.what}{times}; {failure.advice}")
+        self._note(message)
+        return EngineFault(message)
+
+    def _note(self, line: str) -> None:
+        """Add a line to the engine's log."""
+        with self._log_path.open("a", encoding="utf-8", errors="backslashreplace") as log:
+            log.write(f"{time.strftime('%H:%M:%S')} {self._redact(line)}\n")
+
+
+def path_of(request: Request) -> str:
+    """The endpoint that answers prompts of the request's style."""
+    return "chat/completions" if request.prompt.style is PromptStyle.CHAT else "completions"
+
+
+def client_library() -> ModuleType:
+    """The `openai` package, imported when an engine is made: runs without a server do not pay for it.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import openai
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"engine 'openai' needs the package {error.name!r}, which is not installed: "
+            f"pip install 'pytest-llmeval-bench[openai]'"
+        ) from error
+    module: ModuleType = openai
+    return module

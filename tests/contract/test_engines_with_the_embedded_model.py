@@ -1,0 +1,81 @@
+"""The contract, kept by every way we have to run a real model: the embedded one, on this machine's CPU."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pytest_llmeval.schema import ModelSpec, PromptStyle
+from pytest_llmeval.testing import GenerationContract, humaneval_requests, variant
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # the model is tiny: more threads only wait for each other
+
+
+class TestVLLM(GenerationContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def spec(cls, tiny_coder):
+        pytest.importorskip("vllm", reason="needs the CPU environment: make setup")
+        table = {"max_model_len": 1024, "enforce_eager": True, "kv_cache_memory_bytes": 64 << 20}
+        return ModelSpec("vllm", tiny_coder, kind="vllm", engine={**table, "generation_config": "vllm"})
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def broken_spec(cls, spec, tmp_path_factory):
+        return replace(spec, model=str(tmp_path_factory.mktemp("no-weights")))
+
+
+class TestTransformers(GenerationContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def spec(cls, tiny_coder):
+        pytest.importorskip("transformers", reason="needs the extra transformers")
+        table = {"batch_size": 3, "max_model_len": 1024}
+        return ModelSpec("hf", tiny_coder, kind="transformers", engine=table, environment=ONE_THREAD)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def broken_spec(cls, spec, tmp_path_factory):
+        return replace(spec, model=str(tmp_path_factory.mktemp("no-weights")))
+
+    def test_a_batch_says_when_answers_came_and_not_when_tokens_did(self, engine, requests):
+        timings = [answer.timing for answer in self.answers(engine, requests)]
+        assert all(timing.e2e_s > 0 and timing.ttft_s is None for timing in timings)
+        assert max(timing.concurrency for timing in timings) <= 3
+
+
+class TestOpenAI(GenerationContract):
+    """Against a real `vllm serve`, /completions."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def spec(cls, vllm_server, served_model):
+        pytest.importorskip("openai", reason="needs the extra openai")
+        return ModelSpec("served", served_model, kind="openai", engine={"base_url": vllm_server})
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def broken_spec(cls, spec):
+        return replace(spec, model="unserved")
+
+    def test_times_and_counts_are_measured_at_the_client(self, engine, requests):
+        for answer in self.answers(engine, requests):
+            assert 0 < answer.timing.ttft_s <= answer.timing.e2e_s
+            assert answer.timing.decode_s > 0
+            assert (answer.prompt_tokens, answer.completion_tokens) > (0, 0)
+
+    def test_a_request_that_the_server_refuses_harms_no_other(self, engine, requests):
+        too_long = variant(requests[0], 0, max_tokens=5000)
+        assert "max_model_len" in str(engine.submit(too_long).exception(60))
+        assert self.answers(engine, requests[:1])
+
+
+class TestOpenAIChat(TestOpenAI):
+    """The same server through /chat/completions, with a system prompt."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def requests(cls):
+        asked = humaneval_requests(PromptStyle.CHAT)
+        return [replace(one, prompt=replace(one.prompt, system="You are a programmer.")) for one in asked]
