@@ -37,7 +37,7 @@ def test_it_answers_refuses_and_reports_the_death_of_its_core(tmp_path):
         assert all(answer.completion_tokens > 0 for answer in answers)
         assert all(0 < answer.timing.ttft_s < answer.timing.e2e_s for answer in answers)
 
-        with pytest.raises(EngineFault, match="prompt too long: .*the prompt has 15001 tokens"):
+        with pytest.raises(EngineFault, match=r"prompt too long: .*the prompt has 15001 tokens"):
             engine.submit(request(0, "x y z " * 5000, "long")).result(60)
         engine.reset_cache()
         again = engine.submit(request(0, kind="again")).result(60)
