@@ -16,7 +16,6 @@ import pytest
 from pytest_llmeval import workers
 from pytest_llmeval.benchmarking import VirtualClock
 from pytest_llmeval.errors import ConfigurationError
-from pytest_llmeval.problems import known_sets
 from pytest_llmeval.run import Run
 from pytest_llmeval.schema import Problem, Task
 
@@ -91,7 +90,7 @@ def register_markers(config: pytest.Config, run: Run) -> None:
     """Declare every marker our items can carry, so that --strict-markers passes."""
     add = config.addinivalue_line
     add("markers", "problems(name): the problem set a test runs on")
-    for name in known_sets():
+    for name in run.selection.problem_sets.targets:
         add("markers", f"{name}: items of the problem set {name}")
     for category in sorted({c for spec in run.specs.values() for c in spec.categories}):
         add("markers", f"{category}: items of models in the category {category} (models.toml)")
@@ -106,7 +105,7 @@ def parametrize(metafunc: pytest.Metafunc, run: Run, models: list[str]) -> None:
     names = {name for name in (ENGINE, PROBLEM_PARAMETER) if is_our_fixture(metafunc, name)}
     if not names:
         return
-    problem_set = _problem_set_name(metafunc) if PROBLEM_PARAMETER in names else None
+    problem_set = _problem_set_name(metafunc, run) if PROBLEM_PARAMETER in names else None
     chosen = run.selection.problem_set(problem_set) if problem_set else None
     if ENGINE in names:
         marked = chosen is not None and chosen.takes_categories
@@ -126,15 +125,17 @@ def is_our_fixture(metafunc: pytest.Metafunc, name: str) -> bool:
     return bool(definitions) and definitions[-1].func.__module__ == FIXTURES_MODULE
 
 
-def _problem_set_name(metafunc: pytest.Metafunc) -> str:
+def _problem_set_name(metafunc: pytest.Metafunc, run: Run) -> str:
     marker = metafunc.definition.get_closest_marker("problems")
     if marker is None or len(marker.args) != 1:
         raise ConfigurationError(
             f"{metafunc.definition.nodeid} uses the fixture 'record' or 'problem' but does not say of which "
             f'problem set: mark it, for example @pytest.mark.problems("humaneval"); known: '
-            f"{', '.join(known_sets())}"
+            f"{', '.join(run.selection.problem_sets.targets)}"
         )
-    return str(marker.args[0])
+    name = str(marker.args[0])
+    run.selection.problem_sets.check(name, metafunc.definition.nodeid)
+    return name
 
 
 def _model_parameter(run: Run, name: str, with_categories: bool) -> Any:

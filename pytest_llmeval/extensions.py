@@ -1,8 +1,12 @@
-"""Name → "module:attr", imported on first use; an unknown name is answered with the known ones."""
+"""Names of engines and problem sets: ours, those of installed packages, those of the project's conftest.
+
+A name stands for "module:attr", imported on first use; an unknown one is answered with what is known.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -10,63 +14,80 @@ from typing import Any
 
 from pytest_llmeval.errors import ConfigurationError, MissingExtraError
 
-ENGINES: Mapping[str, str] = {
-    "vllm": "pytest_llmeval.engines.vllm:VLLMEngine",
-    "openai": "pytest_llmeval.engines.openai:OpenAIEngine",
-    "transformers": "pytest_llmeval.engines.transformers:TransformersEngine",
-    "replay": "pytest_llmeval.engines.replay:ReplayEngine",
-}
-PROBLEM_SETS: Mapping[str, str] = {"humaneval": "pytest_llmeval.problems.humaneval:load"}
-
-ENGINES_GROUP = "pytest_llmeval.engines"
-PROBLEM_SETS_GROUP = "pytest_llmeval.problems"
+OURS = "pytest_llmeval"
 
 
-def names(builtin: Mapping[str, str], group: str) -> dict[str, str]:
-    """Built-in names and those that installed packages add; nothing is imported.
+@dataclass(frozen=True)
+class Catalogue:
+    """What names of one kind stand for. `what` is the kind, for messages."""
 
-    Raises:
-        ConfigurationError: two packages claim one name.
-    """
-    known = dict(builtin)
-    for entry in entry_points(group=group):
-        if entry.name in known and known[entry.name] != entry.value:
+    what: str
+    targets: Mapping[str, str]
+
+    def check(self, name: str, where: str) -> None:
+        """Raises ConfigurationError where `name` stands for nothing; `where` says who wrote it."""
+        if ":" not in name and name not in self.targets:
             raise ConfigurationError(
-                f"{group}: the name {entry.name!r} is claimed twice, by {known[entry.name]} and "
-                f"{entry.value}; uninstall one of the two packages"
+                f"{where}: unknown {self.what} {name!r}{suggestion(name, self.targets)}; "
+                f"known: {', '.join(sorted(self.targets))}"
             )
-        known[entry.name] = entry.value
-    return known
+
+    def load(self, name: str) -> Any:
+        """Import what `name` stands for; "module:attr" stands for itself.
+
+        Raises:
+            ConfigurationError: no such name, or its module has no such attribute.
+            MissingExtraError: the module needs a package that is not installed.
+        """
+        self.check(name, self.what)
+        target = self.targets.get(name, name)
+        module, _, attribute = target.partition(":")
+        try:
+            return getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(
+                f"{self.what} {name!r} needs the package {error.name!r}, which is not installed: "
+                f"{self._how_to_install(name)}"
+            ) from error
+        except AttributeError as error:
+            raise ConfigurationError(f"{self.what} {name!r}: {module} has no {attribute!r}") from error
+
+    def _how_to_install(self, name: str) -> str:
+        ours = self.targets.get(name, "").startswith(f"{OURS}.")
+        return f"pip install 'pytest-llmeval-bench[{name}]'" if ours else "install it, or correct the name"
 
 
-def load(name: str, known: Mapping[str, str], what: str) -> Any:
-    """Import what `name` stands for; "module:attr" stands for itself.
-
-    Raises:
-        ConfigurationError: no such name.
-        MissingExtraError: the module needs a package that is not installed.
-    """
-    target = name if ":" in name else known.get(name)
-    if target is None:
-        raise ConfigurationError(
-            f"unknown {what} {name!r}{suggestion(name, known)}; known: {', '.join(sorted(known))}"
-        )
-    module, _, attribute = target.partition(":")
-    try:
-        return getattr(import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"{what} {name!r} needs the package {error.name!r}, which is not installed: "
-            f"{_how_to_install(name, known)}"
-        ) from error
+def engines(project: Iterable[Mapping[str, str]] = ()) -> Catalogue:
+    """Every known engine; `project` are the mappings that conftest hooks return."""
+    ours = {
+        "vllm": f"{OURS}.engines.vllm:VLLMEngine",
+        "openai": f"{OURS}.engines.openai:OpenAIEngine",
+        "transformers": f"{OURS}.engines.transformers:TransformersEngine",
+        "replay": f"{OURS}.engines.replay:ReplayEngine",
+    }
+    return Catalogue("engine", _joined(ours, f"{OURS}.engines", project))
 
 
-def _how_to_install(name: str, known: Mapping[str, str]) -> str:
-    ours = known.get(name, "").startswith("pytest_llmeval.")
-    return f"pip install 'pytest-llmeval-bench[{name}]'" if ours else "install it, or correct the name"
+def problem_sets(project: Iterable[Mapping[str, str]] = ()) -> Catalogue:
+    """Every known problem set; a target is a function that returns a ProblemSet."""
+    ours = {"humaneval": f"{OURS}.problems.humaneval:load"}
+    return Catalogue("problem set", _joined(ours, f"{OURS}.problems", project))
 
 
-def suggestion(name: str, known: Any) -> str:
+def _joined(ours: dict[str, str], group: str, project: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Raises ConfigurationError where two claim one name: whose would be meant?"""
+    joined = dict(ours)
+    packages = {entry.name: entry.value for entry in entry_points(group=group)}
+    for mapping in (packages, *project):
+        for name, target in mapping.items():
+            if joined.setdefault(name, target) != target:
+                raise ConfigurationError(
+                    f"{group}: the name {name!r} is claimed twice, by {joined[name]} and {target}; rename one"
+                )
+    return joined
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?`, or nothing where no known name is close."""
     close = get_close_matches(name, [str(k) for k in known], n=1, cutoff=0.7)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from pytest_llmeval import collection, interrupts, options, outcomes, workers
+from pytest_llmeval import collection, extensions, interrupts, options, outcomes, workers
 from pytest_llmeval.benchmarking import QuietTable
 from pytest_llmeval.errors import LLMEvalError
 from pytest_llmeval.judged import JudgedRecord
@@ -27,7 +27,9 @@ MODELS = pytest.StashKey[list[str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     try:
-        run = Run(Selection.from_options(options.read(config)))
+        engines = extensions.engines(config.hook.pytest_llmeval_engines())
+        problem_sets = extensions.problem_sets(config.hook.pytest_llmeval_problem_sets())
+        run = Run(Selection.from_options(options.read(config), engines, problem_sets))
         config.stash[DESELECTED] = collection.take_deselected_models(config, run)
         config.stash[MODELS] = collection.chosen_models(run, config.stash[DESELECTED])
         choose_html_path(config, run)

@@ -6,6 +6,7 @@ completions; the sandbox's threads deliver verdicts.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import random
@@ -118,9 +119,13 @@ class Pipeline:
         self._open: dict[str, Engine] = {}
 
     def prepare(self, name: str) -> None:
-        """Make a model's engine ahead of `open`, so that it imports while others wait or load."""
+        """Make a model's engine ahead of `open`, so that it imports while others wait or load.
+
+        One that cannot be made is left for `open` to report, as that model's fault and nobody else's.
+        """
         if name not in self._prepared and name not in self._open:
-            self._prepared[name] = self._create_engine(self._specs[name])
+            with contextlib.suppress(LLMEvalError):
+                self._prepared[name] = self._create_engine(self._specs[name])
 
     def open(self, name: str) -> Batch:
         """Load a model, submit everything that is planned for it, and return at once.
@@ -132,8 +137,8 @@ class Pipeline:
             SandboxFault: no sandbox can judge its answers.
         """
         spec = self._specs[name]
-        self.prepare(name)
-        engine = self._open[name] = self._prepared.pop(name)
+        engine = self._prepared.pop(name) if name in self._prepared else self._create_engine(spec)
+        self._open[name] = engine
         self._prepare_next(name)
         info = engine.load(lambda stage, detail: self._notify(f"{name}: {stage}", detail))
         tasks = self._plan[name]

@@ -9,6 +9,12 @@ from pytest_llmeval import options
 OTHER_DISTRIBUTION = "pytest-llmeval"
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from pytest_llmeval import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     refuse_other_distribution()
     options.declare(parser)

@@ -176,7 +176,7 @@ class Run:
 
     def _create_engine(self, spec: ModelSpec) -> Engine:
         context = EngineContext(self.store.log_path(spec.name), self.options.load_timeout_s)
-        return create_engine(spec, context)
+        return create_engine(spec, context, self.selection.engines)
 
     def _policy(self, info: EngineInfo) -> ScoringPolicy:
         if self.options.scoring != "auto":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pytest_llmeval import problems, samples
 from pytest_llmeval.errors import ConfigurationError
-from pytest_llmeval.extensions import suggestion
+from pytest_llmeval.extensions import Catalogue, engines, problem_sets, suggestion
 from pytest_llmeval.options import Options
 from pytest_llmeval.registry import load_registry
 from pytest_llmeval.schema import ModelSpec, Problem, Task
@@ -21,27 +21,32 @@ class Selection:
     options: Options
     specs: Mapping[str, ModelSpec]
     sample_counts: Mapping[str, int] = field(default_factory=dict)
+    engines: Catalogue = field(default_factory=engines)
+    problem_sets: Catalogue = field(default_factory=problem_sets)
     _problem_sets: dict[str, problems.ProblemSet] = field(default_factory=dict)
 
     @classmethod
-    def from_options(cls, options: Options) -> Selection:
+    def from_options(cls, options: Options, engines: Catalogue, problem_sets: Catalogue) -> Selection:
         """Read the registry; with --llmeval-samples the file takes the place of its models.
 
         Raises:
             ConfigurationError: the registry, or the file of samples, holds mistakes.
         """
         specs = load_registry(options.registry)
+        for name, spec in specs.items():
+            engines.check(spec.kind, f"{options.registry}: models.{name}.kind")
         if options.samples is None:
-            return cls(options, specs)
+            return cls(options, specs, engines=engines, problem_sets=problem_sets)
         rows = list(samples.read_rows(options.samples))
         categories = tuple(sorted({category for spec in specs.values() for category in spec.categories}))
         replayed = samples.model_of(options.samples, rows, categories)
-        return cls(options, {replayed.name: replayed}, Counter(row.task_id for row in rows))
+        counts = Counter(row.task_id for row in rows)
+        return cls(options, {replayed.name: replayed}, counts, engines, problem_sets)
 
     def problem_set(self, name: str) -> problems.ProblemSet:
         """A problem set, read once."""
         if name not in self._problem_sets:
-            self._problem_sets[name] = problems.load_problem_set(name)
+            self._problem_sets[name] = problems.load_problem_set(name, self.problem_sets)
         return self._problem_sets[name]
 
     def problem(self, problem_set: str, task_id: str) -> Problem:

@@ -55,13 +55,14 @@ class Engine(Protocol):
         """Give back device memory, processes and files; pending futures fail. May be called twice."""
 
 
-def create_engine(spec: ModelSpec, context: EngineContext) -> Engine:
-    """Construct the engine that `spec.kind` names.
+def create_engine(
+    spec: ModelSpec, context: EngineContext, known: extensions.Catalogue | None = None
+) -> Engine:
+    """Construct the engine that `spec.kind` names; `known` are the engines of this project and ours.
 
     Raises:
         ConfigurationError: no engine has that name.
         MissingExtraError: its packages are not installed.
     """
-    known = extensions.names(extensions.ENGINES, extensions.ENGINES_GROUP)
-    engine: Engine = extensions.load(spec.kind, known, "engine")(spec, context)
+    engine: Engine = (known or extensions.engines()).load(spec.kind)(spec, context)
     return engine

@@ -28,19 +28,14 @@ class ProblemSet:
         return {problem.task_id: problem for problem in self.problems}
 
 
-def known_sets() -> dict[str, str]:
-    """Names of all problem sets, ours and those of installed packages, and where they live."""
-    return extensions.names(extensions.PROBLEM_SETS, extensions.PROBLEM_SETS_GROUP)
-
-
-def load_problem_set(name: str) -> ProblemSet:
-    """Read one problem set.
+def load_problem_set(name: str, known: extensions.Catalogue | None = None) -> ProblemSet:
+    """Read one problem set; `known` are the sets of this project and ours.
 
     Raises:
         ConfigurationError: no set has that name.
         ProblemSetUnavailableError: its data cannot be had on this machine.
     """
-    loaded: ProblemSet = extensions.load(name, known_sets(), "problem set")()
+    loaded: ProblemSet = (known or extensions.problem_sets()).load(name)()
     return loaded
 
 
