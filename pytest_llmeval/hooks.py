@@ -7,10 +7,10 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from pytest_llmeval import collection, extensions, interrupts, options, outcomes, workers
+from pytest_llmeval.batch import Batch
 from pytest_llmeval.benchmarking import QuietTable
 from pytest_llmeval.errors import LLMEvalError
 from pytest_llmeval.judged import JudgedRecord
-from pytest_llmeval.pipeline import Batch
 from pytest_llmeval.report import terminal
 from pytest_llmeval.report.html import HtmlHooks, choose_html_path, withdraw_html
 from pytest_llmeval.run import Run

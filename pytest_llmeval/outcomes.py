@@ -6,11 +6,11 @@ from typing import NoReturn
 
 import pytest
 
+from pytest_llmeval.batch import Batch
 from pytest_llmeval.collection import CLOCK, problem_of
 from pytest_llmeval.errors import LLMEvalError, ModelUnavailableError
 from pytest_llmeval.judged import JudgedRecord
 from pytest_llmeval.options import WrongAnswers
-from pytest_llmeval.pipeline import Batch
 from pytest_llmeval.run import Run
 from pytest_llmeval.schema import Problem
 from pytest_llmeval.store import RecordId

@@ -10,14 +10,14 @@ import contextlib
 import hashlib
 import itertools
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, Protocol
 
+from pytest_llmeval.batch import Batch, RecordDraft, Scorer, progress, record_id_of
 from pytest_llmeval.engines import Engine, EngineInfo
 from pytest_llmeval.errors import EngineFault, LLMEvalError
 from pytest_llmeval.extraction import extract
@@ -45,50 +45,8 @@ ScoringPolicy = Literal["overlap", "after"]
 Notify = Callable[[str, str], None]  # stage, how far: ("tiny_coder: generating", "118 of 164 answers")
 
 
-class Scorer(Protocol):
-    """What judges Programs; the sandbox's Executor in a run."""
-
-    def submit(self, program: Program, problem: Problem) -> Future[Verdict]: ...
-
-
 class EngineFactory(Protocol):
     def __call__(self, spec: ModelSpec) -> Engine: ...
-
-
-@dataclass
-class Batch:
-    """All selected problems of one model, from submission to the last verdict.
-
-    `futures` holds one Record per problem to wait for; `seconds` is first submission to last completion.
-    """
-
-    spec: ModelSpec
-    engine: Engine
-    scorer: Scorer
-    info: EngineInfo
-    tasks: Sequence[Task]
-    futures: Mapping[RecordId, Future[Record]]
-    submitted_at: float = 0.0
-    last_completion_at: float = 0.0
-    arrived: int = 0
-    finished: int = 0
-    tokens: int = 0
-    held: list[Callable[[], None]] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def expected(self) -> int:
-        """How many completions the whole batch asks for."""
-        return sum(task.sampling.n for task in self.tasks)
-
-    @property
-    def drained(self) -> bool:
-        """True once every answer has come and was judged: the engine and the sandbox are idle."""
-        return self.finished == len(self.tasks)
-
-    @property
-    def seconds(self) -> float | None:
-        return self.last_completion_at - self.submitted_at if self.arrived else None
 
 
 class Pipeline:
@@ -142,7 +100,7 @@ class Pipeline:
         self._prepare_next(name)
         info = engine.load(lambda stage, detail: self._notify(f"{name}: {stage}", detail))
         tasks = self._plan[name]
-        futures: dict[RecordId, Future[Record]] = {_record_id(name, t.problem): Future() for t in tasks}
+        futures: dict[RecordId, Future[Record]] = {record_id_of(name, t.problem): Future() for t in tasks}
         batch = Batch(spec, engine, self._scorer(), info, tasks, futures)
         after = self._policy(info) == "after"
         batch.submitted_at = time.monotonic()
@@ -156,11 +114,11 @@ class Pipeline:
             self.prepare(following)
 
     def _submit(self, batch: Batch, task: Task, after: bool) -> None:
-        building: _Building | None = None
+        draft: RecordDraft | None = None
         for request in self._requests(batch.spec, task, task.problem.problem_set):
-            building = building or _Building(batch.spec, task, request.prompt)
+            draft = draft or RecordDraft(batch.spec, task, request.prompt)
             future = batch.engine.submit(request)
-            future.add_done_callback(partial(self._arrived, batch, building, request.sample_index, after))
+            future.add_done_callback(partial(self._arrived, batch, draft, request.sample_index, after))
 
     def _requests(self, spec: ModelSpec, task: Task, prefix: str) -> Iterator[Request]:
         """One request per sample of a task; `prefix` keeps request ids apart."""
@@ -170,7 +128,7 @@ class Pipeline:
             yield Request(f"{prefix}:{task_id}:{index}", task_id, prompt, replace(sampling, seed=seed), index)
 
     def _arrived(
-        self, batch: Batch, building: _Building, index: int, after: bool, done: Future[Completion]
+        self, batch: Batch, draft: RecordDraft, index: int, after: bool, done: Future[Completion]
     ) -> None:
         """Called in the engine's thread for each answer, or for the fault that comes instead of it."""
         error = done.exception()
@@ -180,44 +138,44 @@ class Pipeline:
             if error is None:
                 batch.last_completion_at = time.monotonic()
                 batch.tokens += done.result().completion_tokens or 0
-                batch.held.append(lambda: self._score_or_fail(batch, building, index, done.result()))
+                batch.held.append(lambda: self._score_or_fail(batch, draft, index, done.result()))
             ready = [] if after and not last else batch.held[:]
             if ready:
                 batch.held.clear()
         if error is not None:
-            fail(batch.futures[building.record_id], error)
+            fail(batch.futures[draft.record_id], error)
         for score in ready:
             score()
 
-    def _score_or_fail(self, batch: Batch, building: _Building, index: int, completion: Completion) -> None:
+    def _score_or_fail(self, batch: Batch, draft: RecordDraft, index: int, completion: Completion) -> None:
         """An exception in a future's callback would be swallowed, and the item would wait for ever."""
         try:
-            self._score(batch, building, index, completion)
+            self._score(batch, draft, index, completion)
         except Exception as error:
-            fail(batch.futures[building.record_id], error)
+            fail(batch.futures[draft.record_id], error)
 
-    def _score(self, batch: Batch, building: _Building, index: int, completion: Completion) -> None:
-        program = program_of(completion, building.problem, building.prompt)
+    def _score(self, batch: Batch, draft: RecordDraft, index: int, completion: Completion) -> None:
+        program = program_of(completion, draft.problem, draft.prompt)
         if program is None:
             verdict = Verdict(Outcome.NO_CODE, "the answer holds no program")
-            self._scored(batch, building, Sample(index, completion, None, judged(verdict, completion)))
+            self._scored(batch, draft, Sample(index, completion, None, judged(verdict, completion)))
             return
-        future = batch.scorer.submit(program, building.problem)
+        future = batch.scorer.submit(program, draft.problem)
 
         def finish(done: Future[Verdict]) -> None:
             if error := done.exception():
                 verdict = Verdict(Outcome.SANDBOX_ERROR, f"{type(error).__name__}: {error}")
             else:
                 verdict = judged(done.result(), completion)
-            self._scored(batch, building, Sample(index, completion, program, verdict))
+            self._scored(batch, draft, Sample(index, completion, program, verdict))
 
         future.add_done_callback(finish)
 
-    def _scored(self, batch: Batch, building: _Building, sample: Sample) -> None:
-        record = building.add(sample)
+    def _scored(self, batch: Batch, draft: RecordDraft, sample: Sample) -> None:
+        record = draft.add(sample)
         if record is None:
             return
-        future = batch.futures[building.record_id]
+        future = batch.futures[draft.record_id]
         try:
             self._store.append(record)
         except LLMEvalError as error:
@@ -285,32 +243,6 @@ class Pipeline:
         self._prepared.clear()
 
 
-class _Building:
-    """A Record on its way: collects samples until all have their verdict."""
-
-    def __init__(self, spec: ModelSpec, task: Task, prompt: Prompt) -> None:
-        self.problem = task.problem
-        self.prompt = prompt
-        self.record_id = _record_id(spec.name, task.problem)
-        self._n = task.sampling.n
-        self._samples: dict[int, Sample] = {}
-        self._lock = threading.Lock()
-
-    def add(self, sample: Sample) -> Record | None:
-        """Add one; the call that adds the last one returns the whole Record."""
-        with self._lock:
-            self._samples[sample.index] = sample
-            if len(self._samples) < self._n:
-                return None
-        samples = tuple(self._samples[index] for index in sorted(self._samples))
-        name = self.record_id
-        return Record(name.model, name.problem_set, name.task_id, self.prompt, samples)
-
-
-def _record_id(model: str, problem: Problem) -> RecordId:
-    return RecordId(model, problem.problem_set, problem.task_id)
-
-
 def program_of(completion: Completion, problem: Problem, prompt: Prompt) -> Program | None:
     """The Program to judge; None where an answer holds none."""
     match completion.form:
@@ -341,12 +273,3 @@ def fail(future: Future[Any], error: BaseException) -> None:
     """Fail a future once; later faults of the same Record add nothing."""
     if not future.done():
         future.set_exception(error if isinstance(error, LLMEvalError) else EngineFault(str(error)))
-
-
-def progress(batch: Batch) -> tuple[str, str]:
-    """`tiny_coder: generating`, `118 of 164 answers, 2310 tok/s`; then `judging`, `12 of 164 problems`."""
-    if batch.arrived >= batch.expected:
-        return f"{batch.spec.name}: judging", f"{batch.finished} of {len(batch.tasks)} problems"
-    elapsed = time.monotonic() - batch.submitted_at
-    speed = f", {batch.tokens / elapsed:.0f} tok/s" if batch.tokens else ""
-    return f"{batch.spec.name}: generating", f"{batch.arrived} of {batch.expected} answers{speed}"

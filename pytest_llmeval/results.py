@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from pytest_llmeval.batch import Batch
 from pytest_llmeval.engines import EngineInfo
 from pytest_llmeval.metrics.summary import ModelSummary, summarise
-from pytest_llmeval.pipeline import Batch
 from pytest_llmeval.schema import SCHEMA_VERSION, Completion, ModelSpec, Record
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmeval import devices, samples
+from pytest_llmeval.batch import Batch
 from pytest_llmeval.engines import Engine, EngineContext, EngineInfo, create_engine
 from pytest_llmeval.errors import EngineFault, LLMEvalError, ModelUnavailableError
 from pytest_llmeval.manifest import describe_model, installed_versions, machine
 from pytest_llmeval.options import Options
-from pytest_llmeval.pipeline import Batch, Notify, Pipeline, ScoringPolicy
+from pytest_llmeval.pipeline import Notify, Pipeline, ScoringPolicy
 from pytest_llmeval.results import ModelResult, ModelState, result_of, summary_document
 from pytest_llmeval.sandbox import Isolation
 from pytest_llmeval.schema import SCHEMA_VERSION, ModelSpec, Record, Task

@@ -31,9 +31,10 @@ ALLOWED: dict[str, set[str]] = {
     "engines": {"devices", "prompting", "samples"},  # hosts render prompts with the model's tokenizer
     "scoring": {"options", "sandbox"},
     "selection": {"options", "problems", "registry", "samples"},
-    "results": {"engines", "metrics", "pipeline"},
+    "results": {"batch", "engines", "metrics"},
     "manifest": {"devices"},
-    "pipeline": {"engines", "extraction", "prompting", "store"},
+    "batch": {"engines", "store"},
+    "pipeline": {"batch", "engines", "extraction", "prompting", "store"},
     "interrupts": set(),
     "judged": {"benchmarking"},
     "testing": {"engines", "problems"},
