@@ -236,7 +236,8 @@ def _samples_path(config: pytest.Config) -> Path | None:
 def _path(config: pytest.Config, given: str | None, ini: str) -> Path:
     if given:
         return config.invocation_params.dir / given
-    base = config.inipath.parent if config.inipath else config.rootpath
+    # Without an ini file pytest's rootdir may be the folder of any file on the command line: not a place to write.
+    base = config.inipath.parent if config.inipath else config.invocation_params.dir
     return base / str(config.getini(ini))
 
 

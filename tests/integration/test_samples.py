@@ -118,3 +118,12 @@ def test_a_limit_that_makes_no_sense_is_a_usage_error(project, samples, given):
     result = project(f"--llmeval-sandbox-limit={given}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*sandbox limit '{given}'*"])
+
+
+def test_reports_are_written_where_pytest_was_called_not_beside_the_samples(project, pytester, samples):
+    (pytester.path / "pytest.ini").unlink()
+    elsewhere = pytester.mkdir("elsewhere")
+    path = samples(row(0, right=True)).rename(elsewhere / "mine.jsonl")
+    project("--llmeval-samples", str(path)).assert_outcomes(passed=1)
+    assert (pytester.path / "reports/latest").exists()
+    assert [p.name for p in elsewhere.iterdir()] == ["mine.jsonl"]
