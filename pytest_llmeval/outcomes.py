@@ -12,8 +12,7 @@ from pytest_llmeval.errors import LLMEvalError, ModelUnavailableError
 from pytest_llmeval.judged import JudgedRecord
 from pytest_llmeval.options import WrongAnswers
 from pytest_llmeval.run import Run
-from pytest_llmeval.schema import Problem
-from pytest_llmeval.store import RecordId
+from pytest_llmeval.schema import Problem, RecordId
 
 JUDGED = pytest.StashKey[JudgedRecord]()
 
@@ -81,7 +80,7 @@ def describe(
     if judged is None:
         return
     record = judged.record
-    report.llmeval = list(RecordId(record.model, record.problem_set, record.task_id))  # type: ignore[attr-defined]
+    report.llmeval = list(record.record_id)  # type: ignore[attr-defined]
     if call.when == "call" and report.failed and _is_wrong_answer(judged, call):
         explanation = judged.explain()
         report.longrepr = explanation

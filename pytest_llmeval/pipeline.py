@@ -31,12 +31,13 @@ from pytest_llmeval.schema import (
     Program,
     Prompt,
     Record,
+    RecordId,
     Request,
     Sample,
     Task,
     Verdict,
 )
-from pytest_llmeval.store import RecordId, RunStore
+from pytest_llmeval.store import RunStore
 
 WAIT_S = 0.25
 PROBE_WARM_UPS = 2

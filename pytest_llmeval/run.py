@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmeval import devices, samples
 from pytest_llmeval.batch import Batch
@@ -15,21 +15,22 @@ from pytest_llmeval.engines import Engine, EngineContext, EngineInfo, create_eng
 from pytest_llmeval.errors import EngineFault, LLMEvalError, ModelUnavailableError
 from pytest_llmeval.manifest import describe_model, installed_versions, machine
 from pytest_llmeval.options import Options
-from pytest_llmeval.pipeline import Notify, Pipeline, ScoringPolicy
 from pytest_llmeval.results import ModelResult, ModelState, result_of, summary_document
-from pytest_llmeval.sandbox import Isolation
-from pytest_llmeval.schema import SCHEMA_VERSION, ModelSpec, Record, Task
-from pytest_llmeval.scoring import BackgroundExecutor
+from pytest_llmeval.schema import SCHEMA_VERSION, ModelSpec, Record, RecordId, Task
 from pytest_llmeval.selection import Selection
 from pytest_llmeval.store import (
     MANIFEST,
     SUMMARY,
-    RecordId,
     RunStore,
     create_run_folder,
     file_name,
     point_latest,
 )
+
+if TYPE_CHECKING:  # the working parts are imported when work begins: collecting items needs none of them
+    from pytest_llmeval.pipeline import Notify, Pipeline, ScoringPolicy
+    from pytest_llmeval.sandbox import Isolation
+    from pytest_llmeval.scoring import BackgroundExecutor
 
 
 @dataclass
@@ -161,6 +162,8 @@ class Run:
 
     def _working_pipeline(self) -> Pipeline:
         if self._pipeline is None:
+            from pytest_llmeval.pipeline import Pipeline
+
             self._pipeline = Pipeline(
                 {name: planned for name, planned in self.plan.items() if not self.state(name).unavailable},
                 self.specs,
@@ -186,6 +189,8 @@ class Run:
 
     @cached_property
     def _sandbox(self) -> BackgroundExecutor:
+        from pytest_llmeval.scoring import BackgroundExecutor
+
         return BackgroundExecutor(self.options)
 
     # --------------------------------------------------------------------------------------- what it leaves

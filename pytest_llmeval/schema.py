@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 SCHEMA_VERSION = 1
 
@@ -215,6 +215,14 @@ class Sample:
     verdict: Verdict
 
 
+class RecordId(NamedTuple):
+    """Names one Record within a run."""
+
+    model: str
+    problem_set: str
+    task_id: str
+
+
 @dataclass(frozen=True)
 class Record:
     """One model × problem with its n Samples: everything downstream is computed from Records alone."""
@@ -225,6 +233,10 @@ class Record:
     prompt: Prompt
     samples: tuple[Sample, ...]
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def record_id(self) -> RecordId:
+        return RecordId(self.model, self.problem_set, self.task_id)
 
     @property
     def n(self) -> int:

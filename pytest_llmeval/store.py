@@ -10,34 +10,27 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from pytest_llmeval.errors import LLMEvalError
-from pytest_llmeval.schema import SCHEMA_VERSION, Record
+from pytest_llmeval.schema import SCHEMA_VERSION, Record, RecordId
 
 RESULTS = "results.jsonl"
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 LATEST = "latest"
 
-_RECORD = TypeAdapter(Record)
 
-
-class RecordId(NamedTuple):
-    """Names one Record within a run."""
-
-    model: str
-    problem_set: str
-    task_id: str
-
-
-def record_id(record: Record) -> RecordId:
-    return RecordId(record.model, record.problem_set, record.task_id)
+@cache
+def _adapter() -> TypeAdapter[Record]:
+    """Made on first use: collecting items needs no Records."""
+    return TypeAdapter(Record)
 
 
 class RunStore:
@@ -64,7 +57,7 @@ class RunStore:
             offset = self._results.tell()
             self._results.write(line)
             self._results.flush()
-            self._offsets[record_id(record)] = offset
+            self._offsets[record.record_id] = offset
         with _explained(self.folder):
             self._write_prediction(record)
 
@@ -105,7 +98,7 @@ class RunStore:
         self._results.close()
 
     def _write_prediction(self, record: Record) -> None:
-        path = self.prediction_path(record_id(record))
+        path = self.prediction_path(record.record_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(to_json(record), indent=2, allow_nan=False) + "\n", encoding="ascii")
 
@@ -128,7 +121,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def to_json(record: Record) -> Any:
-    return _RECORD.dump_python(record, mode="json")
+    return _adapter().dump_python(record, mode="json")
 
 
 def encode(record: Record) -> bytes:
@@ -145,7 +138,7 @@ def decode(line: bytes) -> Record:
     raw = json.loads(line)
     if isinstance(raw, dict) and raw.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(f"schema_version {raw.get('schema_version')!r}; this version reads {SCHEMA_VERSION}")
-    return _RECORD.validate_python(raw)
+    return _adapter().validate_python(raw)
 
 
 def read_records(path: Path) -> Iterator[Record]:

@@ -17,8 +17,7 @@ from pytest_llmeval.report import leaderboard
 from pytest_llmeval.report.text import safe
 from pytest_llmeval.results import ModelResult
 from pytest_llmeval.run import Run
-from pytest_llmeval.schema import Record, Sample
-from pytest_llmeval.store import RecordId
+from pytest_llmeval.schema import Record, RecordId, Sample
 from pytest_llmeval.workers import is_worker
 
 CSS = """<style>

@@ -29,7 +29,8 @@ PROVOKED = {
     "GatedRepoError: 403 Client Error. Access to model org/model is restricted": FaultKind.GATED,
     "RepositoryNotFoundError: 404 Client Error.": FaultKind.NOT_FOUND,
     "HFValidationError: Repo id must be in the form 'repo_name'": FaultKind.NOT_FOUND,
-    "ValueError: Cannot use chat template functions because tokenizer.chat_template is not set": FaultKind.CHAT_TEMPLATE,
+    "ValueError: Cannot use chat template functions because tokenizer.chat_template is not "
+    "set": FaultKind.CHAT_TEMPLATE,
     "ValueError: the tokenizer gives no tokens for a line of code": FaultKind.TOKENIZER,
     "ModuleNotFoundError: No module named 'vllm'": FaultKind.PACKAGE,
     "the engine host died (signal SIGKILL)": FaultKind.DIED,

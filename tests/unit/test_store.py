@@ -20,7 +20,7 @@ from pytest_llmeval.schema import (
     Timing,
     Verdict,
 )
-from pytest_llmeval.store import RunStore, decode, encode, file_name, read_records, record_id
+from pytest_llmeval.store import RunStore, decode, encode, file_name, read_records
 
 any_text = st.text(st.characters(codec=None) | st.sampled_from("\ud800\udfff\x00\u202e"), max_size=40)
 
@@ -62,8 +62,8 @@ def test_a_record_is_found_again_by_its_name(tmp_path):
     records = [a_record(str(n), f"HumanEval/{n}") for n in range(5)]
     for record in records:
         store.append(record)
-    assert [store.get(record_id(record)) for record in records] == records
-    assert store.get(record_id(a_record(task_id="HumanEval/9"))) is None
+    assert [store.get(record.record_id) for record in records] == records
+    assert store.get(a_record(task_id="HumanEval/9").record_id) is None
 
 
 @given(st.text(min_size=1, max_size=30).filter(lambda s: s.isprintable()))
