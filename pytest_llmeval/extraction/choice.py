@@ -10,7 +10,8 @@ from pytest_llmeval.extraction.draft import Draft
 
 _ALTERNATIVE = re.compile(
     r"alternativ|\banother (?:\w+ )?(?:way|approach|solution|version|option|implementation)|one-?liner"
-    r"|\bconcise|\bor (?:even|you can)\b|\bfor (?:comparison|reference)|\boptional",
+    r"|\bconcise|\bcompact|\bshorter|\bsimpler|\bor (?:even|simply|you can)\b|\bfor (?:comparison|reference)"
+    r"|\boptional",
     re.IGNORECASE,
 )
 _CORRECTION = re.compile(

@@ -139,6 +139,11 @@ def code_after_prose(text: str) -> str:
     )
 
 
+def fence_after_code(text: str) -> str:
+    """`return x```: a closing fence on the last line of the code."""
+    return re.sub(r"(?<=[^\s`])[ \t]*```[ \t]*$", "\n```", text, flags=re.MULTILINE)
+
+
 def dedent(text: str) -> str:
     """Code indented as a whole, as in a list: moved left by the indentation of its first definition."""
     margin = re.search(r"^([ \t]+)(?:def|async def|class|from|import|@)\b", text, re.MULTILINE)
@@ -159,6 +164,7 @@ CHARACTER_REPAIRS: tuple[Repair, ...] = (
 
 REPAIRS: tuple[Repair, ...] = (
     *CHARACTER_REPAIRS,
+    fence_after_code,
     markdown_escapes,
     dedent,
     code_after_prose,
