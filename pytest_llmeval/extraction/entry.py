@@ -31,7 +31,10 @@ class Entry:
     @cached_property
     def lines(self) -> list[str]:
         """Its code, line by line, without comments and layout."""
-        return [line.strip() for line in ast.unparse(self.node).splitlines()]
+        try:
+            return [line.strip() for line in ast.unparse(self.node).splitlines()]
+        except RecursionError:  # compiles, but is nested deeper than Python code can walk
+            return [""]
 
     @property
     def elided(self) -> bool:

@@ -460,6 +460,14 @@ def test_json_is_unwrapped(problem: Problem) -> None:
         assert program.rule == "json"
 
 
+def test_deeply_nested_code_is_read(problem: Problem) -> None:
+    long_sum = " + ".join(["0"] * 400)
+    branches = "".join(f"    elif result == {i}:\n        pass\n" for i in range(60))
+    start = f"def total(numbers):\n    result = {long_sum}\n    if result:\n        pass\n"
+    code = f"{start}{branches}    return sum(numbers)\n"
+    assert works(chat(f"{fence(FUNCTION)}{fence(code)}", problem))
+
+
 def test_an_async_function_stays_what_it_is(problem: Problem) -> None:
     program = chat(fence("async def total(numbers):\n    return sum(numbers)\n"), problem)
     assert program is not None
