@@ -12,6 +12,7 @@ from pytest_llmeval.extraction.entry import (
     Entry,
     find_entry,
     find_respelt_entry,
+    stub_names,
     stub_of,
     without_overridden,
     without_stubs,
@@ -25,7 +26,10 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A candidate program and what tells it from its rivals, none of which needs running it."""
+    """A candidate program and what tells it from its rivals, none of which needs running it.
+
+    `missing` are names it uses that nothing defines, or only a function that does nothing.
+    """
 
     source: str
     form: str
@@ -69,7 +73,7 @@ def _assemble(
         source=_join(context, (*local_imports, *kept), typing_names, entry.adapter),
         form="assembled" if not set(shared).isdisjoint(kept) else entry.form,
         entry=entry,
-        missing=missing.difference(typing_names),
+        missing=missing.difference(typing_names) | stub_names(kept),
         repairs=_repairs(entry, typing_names),
     )
 

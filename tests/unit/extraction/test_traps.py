@@ -178,6 +178,26 @@ def test_a_step_of_the_explanation_does_not_replace_the_answer(problem: Problem)
     assert works(chat(f"{fence(FUNCTION)}\nLet us look at the loop:\n\n{fence(step)}", problem))
 
 
+def test_a_new_line_for_the_function_does_not_replace_it(problem: Problem) -> None:
+    addition = "def total(numbers):\n    if not numbers:\n        return 0\n"
+    longer = FUNCTION.replace("    return", "    print(result)\n    note = 'done'\n    return")
+    assert works(chat(f"{fence(longer)}\nYou may add a check:\n\n{fence(addition)}", problem))
+
+
+def test_a_shorter_answer_that_ends_without_a_result_may_still_be_the_answer(problem: Problem) -> None:
+    first = "def total(numbers):\n    result = -1\n    return result\n"
+    second = "def total(numbers):\n    if True:\n        return sum(numbers)\n"
+    assert works(chat(f"{fence(first)}\nFixed:\n\n{fence(second)}", problem))
+
+
+def test_a_helper_left_out_in_the_last_block_is_taken_from_an_earlier_one(problem: Problem) -> None:
+    helper = "def add(a, b):\n    return a + b\n"
+    last = 'def add(a, b):\n    """As before."""\n    # (...)\n\n' + FUNCTION.replace(
+        "result += number", "result = add(result, number)"
+    )
+    assert works(chat(f"Helper:\n\n{fence(helper)}\nFunction:\n\n{fence(last)}", problem))
+
+
 def test_an_elided_repetition_does_not_replace_the_answer(problem: Problem) -> None:
     elided = "def total(numbers):\n    result = 0\n    ...\n    return result\n"
     assert works(chat(f"{fence(FUNCTION)}\nIn short:\n\n{fence(elided)}", problem))
