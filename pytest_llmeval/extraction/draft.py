@@ -114,9 +114,9 @@ def _typing_names(missing: Iterable[str], statements: Sequence[Statement]) -> li
 def _join(context: Context, kept: Sequence[Statement], typing_names: Sequence[str], adapter: str) -> str:
     """Future imports first (Python demands it), then the prompt's part, then the answer's, each once."""
     provided = {statement.source for statement in context.preamble}
-    own = [s for s in kept if s.source not in provided]
-    future = [s.source for s in own if is_future_import(s.node)]
+    statements = [*context.preamble, *(s for s in kept if s.source not in provided)]
+    future = [s.source for s in statements if is_future_import(s.node)]
     imports = [f"from typing import {', '.join(typing_names)}"] if typing_names else []
-    rest = [s.source for s in (*context.preamble, *own) if not is_future_import(s.node)]
+    rest = [s.source for s in statements if not is_future_import(s.node)]
     parts = (*future, *imports, *rest, adapter.rstrip())
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pytest_llmeval.extraction import extract
@@ -60,6 +62,15 @@ def test_the_prompts_imports_and_helpers_are_there(problem_with_helper: Problem)
     assert program is not None
     assert "import math" in program.source
     assert program.source.count("def double") == 1
+
+
+def test_future_imports_open_the_program(problem: Problem) -> None:
+    future = "from __future__ import annotations\n"
+    program = chat(fence(f"import math\n{FUNCTION}"), replace(problem, prompt=future + problem.prompt))
+    assert works(program)
+    assert program is not None
+    assert program.source.startswith(future)
+    assert works(chat(fence(f"{future}\n{FUNCTION}"), problem))
 
 
 def test_a_helper_repeated_as_a_stub_does_not_replace_the_prompts(problem_with_helper: Problem) -> None:
