@@ -15,7 +15,7 @@ from toy_problems import make_problem
 from pytest_llmeval.extraction import extract
 from pytest_llmeval.schema import Problem, PromptStyle
 
-SIZE = 100_000
+SIZE = 60_000
 PATIENCE_S = 15.0  # a tenth of it on an idle machine
 
 LOADS = {
