@@ -119,7 +119,8 @@ def _failing_continuation(text: str, context: Context, parser: Parser) -> Progra
 
 
 def _uncompilable(source: str) -> Program:
-    return Program(f"{source.rstrip()}\n", rule="uncompilable")
+    encodable = source.encode(errors="replace").decode()  # a lone surrogate could not even be stored
+    return Program(f"{encodable.rstrip()}\n", rule="uncompilable")
 
 
 def _program(rule: str, draft: Draft, repairs: tuple[str, ...] = ()) -> Program:

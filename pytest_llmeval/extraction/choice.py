@@ -10,7 +10,8 @@ from pytest_llmeval.extraction.draft import Draft
 
 _ALTERNATIVE = re.compile(
     r"alternativ|\banother (?:\w+ )?(?:way|approach|solution|version|option|implementation)|one-?liner"
-    r"|\bconcise|\bor (?:even|you can)\b|\bfor (?:comparison|reference)|\boptional",
+    r"|\bconcise|\bcompact|\bshorter|\bsimpler|\bor (?:even|simply|you can)\b|\bfor (?:comparison|reference)"
+    r"|\boptional",
     re.IGNORECASE,
 )
 _CORRECTION = re.compile(
@@ -57,11 +58,14 @@ def _no_alternative(candidate: Candidate, rivals: Sequence[Candidate]) -> bool:
 
 
 def _is_excerpt(draft: Draft, whole: Draft) -> bool:
-    """True where the draft's entry point only repeats the beginning of the other's: a step of an explanation.
+    """True where the draft's entry point is a step of an explanation of the other's.
 
-    A correction that removes lines still ends as the original did, or differs somewhere before.
+    Either it only repeats lines of it and ends before it does: a correction that removes lines still ends as
+    the original did. Or it is less than half as long and stops without a result, as the other does not.
     """
     part, other = draft.entry.lines, whole.entry.lines
+    if draft.entry.falls_through and not whole.entry.falls_through and 2 * len(part) < len(other):
+        return True
     return len(part) < len(other) and part[-1] != other[-1] and _in_order(part, other)
 
 

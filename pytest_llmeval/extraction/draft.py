@@ -12,6 +12,7 @@ from pytest_llmeval.extraction.entry import (
     Entry,
     find_entry,
     find_respelt_entry,
+    stub_names,
     stub_of,
     without_overridden,
     without_stubs,
@@ -25,7 +26,10 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A candidate program and what tells it from its rivals, none of which needs running it."""
+    """A candidate program and what tells it from its rivals, none of which needs running it.
+
+    `missing` are names it uses that nothing defines, or only a function that does nothing.
+    """
 
     source: str
     form: str
@@ -69,7 +73,7 @@ def _assemble(
         source=_join(context, (*local_imports, *kept), typing_names, entry.adapter),
         form="assembled" if not set(shared).isdisjoint(kept) else entry.form,
         entry=entry,
-        missing=missing.difference(typing_names),
+        missing=missing.difference(typing_names) | stub_names(kept),
         repairs=_repairs(entry, typing_names),
     )
 
@@ -110,9 +114,9 @@ def _typing_names(missing: Iterable[str], statements: Sequence[Statement]) -> li
 def _join(context: Context, kept: Sequence[Statement], typing_names: Sequence[str], adapter: str) -> str:
     """Future imports first (Python demands it), then the prompt's part, then the answer's, each once."""
     provided = {statement.source for statement in context.preamble}
-    own = [s for s in kept if s.source not in provided]
-    future = [s.source for s in own if is_future_import(s.node)]
+    statements = [*context.preamble, *(s for s in kept if s.source not in provided)]
+    future = [s.source for s in statements if is_future_import(s.node)]
     imports = [f"from typing import {', '.join(typing_names)}"] if typing_names else []
-    rest = [s.source for s in (*context.preamble, *own) if not is_future_import(s.node)]
+    rest = [s.source for s in statements if not is_future_import(s.node)]
     parts = (*future, *imports, *rest, adapter.rstrip())
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -31,7 +31,15 @@ class Entry:
     @cached_property
     def lines(self) -> list[str]:
         """Its code, line by line, without comments and layout."""
-        return [line.strip() for line in ast.unparse(self.node).splitlines()]
+        try:
+            return [line.strip() for line in ast.unparse(self.node).splitlines()]
+        except RecursionError:  # compiles, but is nested deeper than Python code can walk
+            return [""]
+
+    @property
+    def falls_through(self) -> bool:
+        """True where a call may reach the end of the body without returning."""
+        return isinstance(self.node, _FUNCTIONS) and _falls_through(self.node.body)
 
     @property
     def elided(self) -> bool:
@@ -95,6 +103,12 @@ def _is_overridden(statement: Statement, last: Mapping[str, Statement], used: Co
     return not node.decorator_list and not last[node.name].node.decorator_list  # type: ignore[attr-defined]
 
 
+def stub_names(statements: Iterable[Statement]) -> frozenset[str]:
+    """Names of the functions among the statements that do nothing."""
+    functions = [s.node for s in statements if isinstance(s.node, _FUNCTIONS)]
+    return frozenset(function.name for function in functions if is_stub(function))
+
+
 def is_stub(function: _Function) -> bool:
     """True where the body holds only a docstring, imports, `pass`, `...` or `raise NotImplementedError`."""
     return all(_does_nothing(node) for node in function.body)
@@ -106,6 +120,20 @@ def _does_nothing(node: ast.stmt) -> bool:
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant)
     return isinstance(node, (ast.Pass, ast.Import, ast.ImportFrom))
+
+
+def _falls_through(body: Sequence[ast.stmt]) -> bool:
+    last = body[-1] if body else None
+    if isinstance(last, ast.If):
+        return _falls_through(last.body) or _falls_through(last.orelse)
+    if isinstance(last, ast.With):
+        return _falls_through(last.body)
+    if isinstance(last, ast.Try):
+        ends = [last.orelse or last.body, *(handler.body for handler in last.handlers)]
+        return any(map(_falls_through, ends))
+    if isinstance(last, ast.While):
+        return not isinstance(last.test, ast.Constant)
+    return not isinstance(last, (ast.Return, ast.Raise))
 
 
 def _is_ellipsis(node: ast.AST) -> bool:

@@ -16,7 +16,7 @@ from pytest_llmeval.extraction.draft import Draft, draft_from
 from pytest_llmeval.extraction.fences import Block, between_fence_lines, fenced_blocks, rejoined_blocks
 from pytest_llmeval.extraction.syntax import Parser, Statement
 
-_INLINE_CODE = re.compile(r"(?<!`)(`{1,2})(?!`)([^`]{1,20000}+)\1(?!`)")
+_INLINE_CODE = re.compile(r"(?<!`)(`{1,3})(?!`)(?:python[ \t]+)?([^`]{1,20000}+)\1(?!`)")
 _CODE_LINE = re.compile(
     r"\b(?:def|class)[ \t]+\w|(?:^|\W)(?:for|while|if|with|try|lambda)\b[^\n]*:[ \t]*(?:#[^\n]*)?$",
     re.MULTILINE,

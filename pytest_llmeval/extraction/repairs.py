@@ -17,6 +17,7 @@ _STRING_OR_COMMENT = re.compile(
     r"""|"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+'|\#[^\n]*+""",
     re.DOTALL,
 )
+_STRING = re.compile(r"""\"(?:[^"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+'""")
 _SPACES = dict.fromkeys(
     map(
         ord,
@@ -55,8 +56,9 @@ def special_tokens(text: str) -> str:
 
 
 def spaces(text: str) -> str:
-    """No-break and other typographic spaces, as web pages make them."""
-    return _outside_strings(text, _SPACES)
+    """No-break and other typographic spaces, as web pages make them; inside strings only where all are."""
+    lines = (line if " " in line else line.translate(_SPACES) for line in text.split("\n"))
+    return _outside_strings("\n".join(lines), _SPACES)
 
 
 def invisible_characters(text: str) -> str:
@@ -92,6 +94,21 @@ def tags(text: str) -> str:
 def literal_newlines(text: str) -> str:
     """Backslash and n where line breaks belong: an escaped string, as in broken JSON."""
     return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), text)
+
+
+def newlines_outside_strings(text: str) -> str:
+    """The same, where the strings' own `\\n` was not escaped once more."""
+    if text.count("\n") > text.count("\\n"):
+        return text
+    parts, position = [], 0
+    for match in _STRING.finditer(text):
+        parts += [_unescaped(text[position : match.start()]), match[0]]
+        position = match.end()
+    return "".join(parts) + _unescaped(text[position:])
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("\\n", "\n").replace("\\t", "\t")
 
 
 def tabs(text: str) -> str:
@@ -139,6 +156,11 @@ def code_after_prose(text: str) -> str:
     )
 
 
+def fence_after_code(text: str) -> str:
+    """`return x```: a closing fence on the last line of the code."""
+    return re.sub(r"(?<=[^\s`])[ \t]*```[ \t]*$", "\n```", text, flags=re.MULTILINE)
+
+
 def dedent(text: str) -> str:
     """Code indented as a whole, as in a list: moved left by the indentation of its first definition."""
     margin = re.search(r"^([ \t]+)(?:def|async def|class|from|import|@)\b", text, re.MULTILINE)
@@ -159,6 +181,7 @@ CHARACTER_REPAIRS: tuple[Repair, ...] = (
 
 REPAIRS: tuple[Repair, ...] = (
     *CHARACTER_REPAIRS,
+    fence_after_code,
     markdown_escapes,
     dedent,
     code_after_prose,
@@ -168,6 +191,7 @@ REPAIRS: tuple[Repair, ...] = (
     line_numbers,
     diff_markers,
     literal_newlines,
+    newlines_outside_strings,
 )
 
 

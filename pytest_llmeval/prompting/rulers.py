@@ -68,6 +68,7 @@ class CountRuler:
     def __init__(self, text: str, count: Callable[[str], int]) -> None:
         self._text = text
         self._count = count
+        self._characters_per_token = 4.0
 
     def forward(self, start: int, tokens: int) -> int:
         text = self._text
@@ -80,7 +81,7 @@ class CountRuler:
     def _longest(self, limit: int, tokens: int, piece: Callable[[int], str]) -> int:
         """The largest size, of those tried, whose piece is at most `tokens` tokens."""
         fits, too_long = 0, limit + 1
-        size = min(limit, 4 * tokens)
+        size = min(limit, int(self._characters_per_token * tokens))
         for attempt in range(_COUNTINGS):
             if too_long - fits <= 1 or tokens <= 0:
                 break
@@ -94,4 +95,6 @@ class CountRuler:
                 too_long = size
             interpolated = size * tokens // max(counted, 1)
             size = interpolated if attempt % 3 != 2 else (fits + min(too_long, 2 * fits + 64)) // 2
+        if fits:
+            self._characters_per_token = fits / tokens
         return fits

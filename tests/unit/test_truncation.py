@@ -235,6 +235,13 @@ def test_head_tail_keeps_four_fifths_of_the_budget_at_the_head(tokenizer: Tokeni
     assert result.tokens_after > 480
 
 
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("strategy", ONE_PROMPT)
+def test_little_of_the_budget_is_wasted(name: str, strategy: Strategy) -> None:
+    result = truncate(LINES, TOKENIZERS[name], 600, strategy=strategy)
+    assert 0.85 * 600 <= result.tokens_after <= 600
+
+
 def test_head_and_tail_keep_one_end_and_mark_the_other() -> None:
     head = truncate(LINES, Words(), 100, strategy=Strategy.HEAD)
     tail = truncate(LINES, Words(), 100, strategy=Strategy.TAIL)

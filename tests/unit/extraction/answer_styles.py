@@ -374,6 +374,31 @@ def literal_newlines(s: Solution) -> str:
 
 
 @_chat
+def literal_newlines_unescaped(s: Solution) -> str:
+    return _fence(s.module).replace("\n", "\\n")
+
+
+@_chat
+def every_space_no_break(s: Solution) -> str:
+    return _fence(s.module).replace(" ", "\u00a0")
+
+
+@_chat
+def every_quote_typographic(s: Solution) -> str:
+    return _fence(s.module).replace('"', "\u201d").replace("'", "\u2019")
+
+
+@_chat
+def html_page_text(s: Solution) -> str:
+    return html.escape(f"Here it is:\n\n{_fence(s.full)}\nIt's done.")
+
+
+@_chat
+def closing_fence_on_the_last_line(s: Solution) -> str:
+    return f"```python\n{s.full.rstrip()}```\nThat's it."
+
+
+@_chat
 def json_object(s: Solution) -> str:
     return json.dumps({"explanation": f"Use {s.name}.", "code": s.full})
 

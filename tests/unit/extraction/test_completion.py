@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pytest_llmeval.extraction import extract
@@ -135,17 +137,29 @@ def test_the_prompts_helpers_stay_in_front(problem_with_helper: Problem) -> None
 
 
 def test_a_prompt_indented_with_tabs_takes_a_body_indented_with_tabs(problem: Problem) -> None:
-    from dataclasses import replace
-
     tabbed = replace(problem, prompt='def total(numbers):\n\t"""Sum."""\n')
     program = complete("return sum(numbers)", tabbed)
     assert program is not None
     compile(program.source, "program", "exec")
 
 
-def test_a_prompt_that_is_no_python_provides_nothing(problem: Problem) -> None:
-    from dataclasses import replace
+@pytest.mark.parametrize("text", [BODY, f"\n{BODY}"])
+def test_a_prompt_that_lost_its_last_line_break_is_continued_all_the_same(
+    text: str, problem: Problem
+) -> None:
+    program = complete(text, replace(problem, prompt=problem.prompt.rstrip()))
+    assert program is not None
+    assert program.repairs == ()
+    assert BODY in program.source
 
+
+def test_a_prompt_may_end_in_the_middle_of_a_statement(problem: Problem) -> None:
+    program = complete(" sum(numbers)\n", replace(problem, prompt="def total(numbers):\n    return"))
+    assert program is not None
+    assert "return sum(numbers)" in program.source
+
+
+def test_a_prompt_that_is_no_python_provides_nothing(problem: Problem) -> None:
     prose = replace(problem, prompt="Write a function total that adds numbers.")
     program = extract(f"```python\ndef total(numbers):\n{BODY}```", prose, PromptStyle.CHAT)
     assert program is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from toy_problems import make_problem
 from pytest_llmeval.extraction import extract
 from pytest_llmeval.schema import Problem, PromptStyle
 
-SIZE = 100_000
+SIZE = 60_000
 PATIENCE_S = 15.0  # a tenth of it on an idle machine
 
 LOADS = {
@@ -71,6 +72,20 @@ def test_nothing_of_an_answer_is_executed(tmp_path: Path, problem: Problem) -> N
         for style in PromptStyle:
             extract(text, problem, style)
     assert not trace.exists()
+
+
+def test_every_program_can_be_stored(problem: Problem) -> None:
+    program = extract("```python\ndef total(x):\n    return '\ud800'\n```", problem, PromptStyle.CHAT)
+    assert program is not None
+    program.source.encode()
+
+
+def test_threads_do_not_disturb_one_another(problem: Problem) -> None:
+    answer = "```python\ndef total(numbers):\n    return sum(numbers) if '\\d' else 0\n```"
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: extract(answer, problem, PromptStyle.CHAT), range(200)))
+    assert set(found) == {extract(answer, problem, PromptStyle.CHAT)}
+    assert None not in found
 
 
 def test_answers_do_not_warn(problem: Problem) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pytest_llmeval.extraction import extract
@@ -62,6 +64,15 @@ def test_the_prompts_imports_and_helpers_are_there(problem_with_helper: Problem)
     assert program.source.count("def double") == 1
 
 
+def test_future_imports_open_the_program(problem: Problem) -> None:
+    future = "from __future__ import annotations\n"
+    program = chat(fence(f"import math\n{FUNCTION}"), replace(problem, prompt=future + problem.prompt))
+    assert works(program)
+    assert program is not None
+    assert program.source.startswith(future)
+    assert works(chat(fence(f"{future}\n{FUNCTION}"), problem))
+
+
 def test_a_helper_repeated_as_a_stub_does_not_replace_the_prompts(problem_with_helper: Problem) -> None:
     stub = 'def double(x: int) -> int:\n    """Doubles."""\n'
     program = chat(
@@ -113,6 +124,7 @@ def test_typing_names_that_are_never_evaluated_need_no_repair(problem: Problem) 
         ("\n".join(f"    {line}" for line in FUNCTION.split("\n")), "dedent"),
         (f"The answer: {FUNCTION}", "code_after_prose"),
         (f"<answer>{FUNCTION}</answer>", "tags"),
+        (f"{FUNCTION.rstrip()}```\nDone.", "fence_after_code"),
         ("".join(f"> {line}\n" for line in FUNCTION.split("\n")), "quote_marks"),
         (fence("".join(f"{i}  {line}\n" for i, line in enumerate(FUNCTION.split("\n"), 1))), "line_numbers"),
         (fence("".join(f"+{line}\n" for line in FUNCTION.split("\n")), "diff"), "diff_markers"),
@@ -175,6 +187,26 @@ def test_a_mere_alternative_does_not_replace_the_answer(problem: Problem) -> Non
 def test_a_step_of_the_explanation_does_not_replace_the_answer(problem: Problem) -> None:
     step = "def total(numbers):\n    result = 0\n    for number in numbers:\n        result += number\n"
     assert works(chat(f"{fence(FUNCTION)}\nLet us look at the loop:\n\n{fence(step)}", problem))
+
+
+def test_a_new_line_for_the_function_does_not_replace_it(problem: Problem) -> None:
+    addition = "def total(numbers):\n    if not numbers:\n        return 0\n"
+    longer = FUNCTION.replace("    return", "    print(result)\n    note = 'done'\n    return")
+    assert works(chat(f"{fence(longer)}\nYou may add a check:\n\n{fence(addition)}", problem))
+
+
+def test_a_shorter_answer_that_ends_without_a_result_may_still_be_the_answer(problem: Problem) -> None:
+    first = "def total(numbers):\n    result = -1\n    return result\n"
+    second = "def total(numbers):\n    if True:\n        return sum(numbers)\n"
+    assert works(chat(f"{fence(first)}\nFixed:\n\n{fence(second)}", problem))
+
+
+def test_a_helper_left_out_in_the_last_block_is_taken_from_an_earlier_one(problem: Problem) -> None:
+    helper = "def add(a, b):\n    return a + b\n"
+    last = 'def add(a, b):\n    """As before."""\n    # (...)\n\n' + FUNCTION.replace(
+        "result += number", "result = add(result, number)"
+    )
+    assert works(chat(f"Helper:\n\n{fence(helper)}\nFunction:\n\n{fence(last)}", problem))
 
 
 def test_an_elided_repetition_does_not_replace_the_answer(problem: Problem) -> None:
@@ -401,6 +433,12 @@ def test_names_are_looked_up_in_the_other_blocks(problem: Problem) -> None:
         f"- Code:\n\n{''.join('      ' + line + chr(10) for line in fence(FUNCTION).split(chr(10)))}",
         f"<details>\n<summary>Code</summary>\n{fence(FUNCTION)}</details>",
         f"Use this: `{FUNCTION.strip()}`.",
+        "It is ```python def total(numbers): return sum(numbers)``` and that is all.",
+        f"```python\n{FUNCTION}``` This is the end.\nBye.",
+        f"Here it is: ```python\n{FUNCTION}```",
+        f"```python\n!pip install numpy\n{FUNCTION}\nOutput: 3\n```",
+        f"[PYTHON]\n{FUNCTION}[/PYTHON]",
+        f"```python\n{FUNCTION.rstrip()}```\nDone.",
         f"Voilà, c'est l'essentiel :\n\n{FUNCTION}\nN'est-ce pas ? (J'espère",
         f"````md\n{fence(FUNCTION)}````",
         fence(FUNCTION.replace(":\n", ':\n    """\n    ```python\n    total([1])\n    ```\n    """\n', 1)),
@@ -451,6 +489,14 @@ def test_json_is_unwrapped(problem: Problem) -> None:
         assert works(program)
         assert program is not None
         assert program.rule == "json"
+
+
+def test_deeply_nested_code_is_read(problem: Problem) -> None:
+    long_sum = " + ".join(["0"] * 400)
+    branches = "".join(f"    elif result == {i}:\n        pass\n" for i in range(60))
+    start = f"def total(numbers):\n    result = {long_sum}\n    if result:\n        pass\n"
+    code = f"{start}{branches}    return sum(numbers)\n"
+    assert works(chat(f"{fence(FUNCTION)}{fence(code)}", problem))
 
 
 def test_an_async_function_stays_what_it_is(problem: Problem) -> None:
