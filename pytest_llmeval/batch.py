@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -36,9 +37,26 @@ class Batch:
     last_completion_at: float = 0.0
     arrived: int = 0
     finished: int = 0
+    in_flight: int = 0
+    submitting: bool = False
     tokens: int = 0
-    held: list[Callable[[], None]] = field(default_factory=list)
+    waiting: deque[Callable[[], None]] = field(default_factory=deque)  # submissions beyond the concurrency
+    held: list[Callable[[], None]] = field(default_factory=list)  # scorings that wait for the last answer
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take_turn(self, concurrency: int | None) -> Callable[[], None] | None:
+        """The next submission, where one waits, nobody else is submitting and fewer are in flight."""
+        with self.lock:
+            full = concurrency is not None and self.in_flight >= concurrency
+            if self.submitting or full or not self.waiting:
+                return None
+            self.submitting = True
+            self.in_flight += 1
+            return self.waiting.popleft()
+
+    def end_turn(self) -> None:
+        with self.lock:
+            self.submitting = False
 
     @property
     def expected(self) -> int:

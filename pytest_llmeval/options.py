@@ -35,6 +35,7 @@ class Options:
     limit: int | None = None
     sample: int | None = None
     seed: int = 0
+    concurrency: int | None = None
     wrong: WrongAnswers = "fail"
     strict: bool = False
     scoring: Scoring = "auto"
@@ -74,6 +75,11 @@ DECLARED: dict[str, dict[str, Any]] = {
         "default": 0,
         "metavar": "S",
         "help": "seed of --llmeval-sample and of sampling (default: 0)",
+    },
+    "concurrency": {
+        "default": "auto",
+        "metavar": "N|auto",
+        "help": "how many requests an engine gets at a time (default auto: all, and the engine batches them)",
     },
     "wrong": {
         "choices": ["fail", "xfail"],
@@ -172,6 +178,7 @@ def read(config: pytest.Config) -> Options:
         limit=limit,
         sample=sample,
         seed=option.llmeval_seed,
+        concurrency=_concurrency(option.llmeval_concurrency),
         wrong=option.llmeval_wrong,
         strict=option.llmeval_strict,
         scoring=option.llmeval_scoring,
@@ -218,6 +225,14 @@ def _sandbox_limits(config: pytest.Config) -> dict[str, float]:
             raise ConfigurationError(f"sandbox limit {given!r}: must be a number, as in {key.strip()}=5")
         limits[key.strip()] = number if key.strip() == "wall_s" else int(number)
     return limits
+
+
+def _concurrency(given: str) -> int | None:
+    if given == "auto":
+        return None
+    if not given.isdigit() or int(given) < 1:
+        raise ConfigurationError(f"--llmeval-concurrency={given}: must be a number of requests, or auto")
+    return int(given)
 
 
 def _probe(given: str) -> int:

@@ -63,6 +63,7 @@ class Pipeline:
         store: RunStore,
         policy: Callable[[EngineInfo], ScoringPolicy],
         seed: int = 0,
+        concurrency: int | None = None,
         notify: Notify = lambda stage, detail: None,
     ) -> None:
         self._plan = plan
@@ -72,6 +73,7 @@ class Pipeline:
         self._store = store
         self._policy = policy
         self._seed = seed
+        self._concurrency = concurrency
         self._notify = notify
         self._probes = itertools.count()
         self._prepared: dict[str, Engine] = {}
@@ -104,9 +106,9 @@ class Pipeline:
         futures: dict[RecordId, Future[Record]] = {record_id_of(name, t.problem): Future() for t in tasks}
         batch = Batch(spec, engine, self._scorer(), info, tasks, futures)
         after = self._policy(info) == "after"
+        batch.waiting.extend(self._submissions(batch, after))
         batch.submitted_at = time.monotonic()
-        for task in tasks:
-            self._submit(batch, task, after)
+        self._pump(batch)
         return batch
 
     def _prepare_next(self, name: str) -> None:
@@ -114,12 +116,27 @@ class Pipeline:
         for following in names[names.index(name) + 1 :][:1]:
             self.prepare(following)
 
-    def _submit(self, batch: Batch, task: Task, after: bool) -> None:
-        draft: RecordDraft | None = None
-        for request in self._requests(batch.spec, task, task.problem.problem_set):
-            draft = draft or RecordDraft(batch.spec, task, request.prompt)
-            future = batch.engine.submit(request)
-            future.add_done_callback(partial(self._arrived, batch, draft, request.sample_index, after))
+    def _submissions(self, batch: Batch, after: bool) -> Iterator[Callable[[], None]]:
+        """Everything the batch asks for, in the order of its items, ready to be submitted."""
+        for task in batch.tasks:
+            draft: RecordDraft | None = None
+            for request in self._requests(batch.spec, task, task.problem.problem_set):
+                draft = draft or RecordDraft(batch.spec, task, request.prompt)
+                yield partial(self._submit, batch, draft, request, after)
+
+    def _submit(self, batch: Batch, draft: RecordDraft, request: Request, after: bool) -> None:
+        future = batch.engine.submit(request)
+        future.add_done_callback(partial(self._arrived, batch, draft, request.sample_index, after))
+
+    def _pump(self, batch: Batch) -> None:
+        """Submit what waits, as far as the concurrency allows.
+
+        An answer that comes at once calls this again from inside: that call leaves the work to the loop here,
+        so that a thousand immediate answers are no thousand nested calls.
+        """
+        while (submit := batch.take_turn(self._concurrency)) is not None:
+            submit()
+            batch.end_turn()
 
     def _requests(self, spec: ModelSpec, task: Task, prefix: str) -> Iterator[Request]:
         """One request per sample of a task; `prefix` keeps request ids apart."""
@@ -135,6 +152,7 @@ class Pipeline:
         error = done.exception()
         with batch.lock:
             batch.arrived += 1
+            batch.in_flight -= 1
             last = batch.arrived == batch.expected
             if error is None:
                 batch.last_completion_at = time.monotonic()
@@ -143,6 +161,7 @@ class Pipeline:
             ready = [] if after and not last else batch.held[:]
             if ready:
                 batch.held.clear()
+        self._pump(batch)
         if error is not None:
             fail(batch.futures[draft.record_id], error)
         for score in ready:

@@ -172,6 +172,7 @@ class Run:
                 store=self.store,
                 policy=self._policy,
                 seed=self.options.seed,
+                concurrency=self.options.concurrency,
                 notify=self.notify,
             )
             asked = {task.problem.task_id: task.problem for tasks in self.plan.values() for task in tasks}
@@ -215,6 +216,7 @@ class Run:
             "machine": machine(),
             "sandbox": self._sandbox.describe(),
             "seed": self.options.seed,
+            "concurrency": self.options.concurrency or "all at once",
             "scoring": self.options.scoring,
             "models": {name: describe_model(self.specs[name]) for name in self.plan},
             "selected": {name: len(planned) for name, planned in self.plan.items()},

@@ -125,3 +125,48 @@ def test_the_benchmark_table_stays_quiet_unless_it_is_asked_for(project):
 def test_benchmark_switches_do_not_break_the_verdict(project, switch):
     result = project("--llmeval-limit=2", "--llmeval-models=good", switch)
     assert result.ret == pytest.ExitCode.OK
+
+
+def test_concurrency_bounds_what_an_engine_has_at_a_time(project, pytester, records):
+    pytester.makepyfile(
+        counting="""
+        import threading
+        from concurrent.futures import Future
+        from pytest_llmeval.testing import FakeEngine
+
+        class Counting(FakeEngine):
+            open_now, most = 0, 0
+
+            def submit(self, request):
+                Counting.open_now += 1
+                Counting.most = max(Counting.most, Counting.open_now)
+                inner, outer = super().submit(request), Future()
+
+                def answer():
+                    Counting.open_now -= 1
+                    outer.set_result(inner.result())
+
+                threading.Timer(0.02, answer).start()
+                return outer
+
+            def close(self):
+                with open("most", "w") as file:
+                    file.write(str(Counting.most))
+        """
+    )
+    pytester.syspathinsert()
+    registry = '[models.counted]\nmodel = "fake"\nkind = "counting:Counting"\n'
+    arguments = (
+        "--llmeval-limit=9",
+        "--llmeval-models=counted",
+        "--llmeval-concurrency=3",
+        "--llmeval-probe=off",
+    )
+    project(*arguments, registry=registry).assert_outcomes(passed=9)
+    assert (pytester.path / "most").read_text() == "3"
+    assert len(records()) == 9
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "many"])
+def test_a_concurrency_that_makes_no_sense_is_a_usage_error(project, given):
+    assert project(f"--llmeval-concurrency={given}").ret == pytest.ExitCode.USAGE_ERROR
