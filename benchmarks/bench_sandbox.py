@@ -2,11 +2,11 @@
 
     python benchmarks/bench_sandbox.py [--samples FILE] [--quick] [--level A] [--rounds N] [--evalplus DIR]
 
-Every contender gets the same programs, the same number of workers, and is warm before its clock starts. The
-contenders that isolate nothing run as a whole inside bubblewrap without network: a model wrote some
-of the programs; that adds nothing to each sample. EvalPlus judges by inputs and expected outputs: they are
-The others isolate nothing: each runs as a whole inside bubblewrap without network, because a model wrote some
-it (pip install --no-deps --target DIR evalplus).
+Every contender gets the same programs and number of workers, and is warm before its clock starts. The
+contenders that isolate nothing run as a whole inside bubblewrap without network, since a model wrote some of
+the programs; that adds nothing to each sample. EvalPlus judges by inputs and expected outputs: they are
+recorded from HumanEval's own tests, so that it makes the same calls. `--evalplus` names a directory that
+holds it (pip install --no-deps --target DIR evalplus).
 """
 
 from __future__ import annotations

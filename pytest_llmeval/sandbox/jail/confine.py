@@ -3,14 +3,14 @@
 Like all of the jail it does without pathlib, dataclasses and shutil: their imports make every fork dearer.
 """
 
-# ruff: noqa: PTH101, PTH108, PTH116, PTH123
+# ruff: noqa: PTH101, PTH106, PTH108, PTH116, PTH123
 
 from __future__ import annotations
 
 import os
 import resource
 import signal
-from typing import Any
+from typing import Any, NoReturn
 
 from . import kernel, landlock, seccomp
 
@@ -49,7 +49,8 @@ def enter(config: dict[str, Any]) -> Jail:
     level, uid = config["level"], config["uid"]
     machine = os.uname().machine
     jail = Jail(level, bounds_threads=level == "A" or uid is not None)
-    kernel_rule(kernel.PR_SET_PDEATHSIG, signal.SIGKILL, level)
+    if level != "C":  # there the end of the control socket must do: it leaves time to clean up
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if uid is not None:
         become(uid, keep_search=config["keep_search"])
     if level == "A":
@@ -154,6 +155,16 @@ def clean(jail: Jail, work: str) -> None:
         _mount_tmp(jail)
     elif jail.level == "C":
         _empty(work)
+
+
+def leave(jail: Jail, work: str) -> NoReturn:
+    """End this process; at level C its directory goes too, which nobody else may be left to remove."""
+    try:
+        if jail.level == "C":
+            _empty(work)
+            os.rmdir(work)
+    finally:
+        os._exit(0)
 
 
 def _empty(directory: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from typing import Any
 
 CLONE_NEWNS = 0x20000
 CLONE_NEWUTS = 0x4000000
@@ -79,8 +80,8 @@ def set_capabilities(kept: int) -> None:
 
 _HEADER = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
 _NO_CAPABILITIES = bytes(24)
-_capset = _libc.capset
-_prctl = _libc.prctl
+_capset: Any = getattr(_libc, "capset", None)  # Linux alone has them; elsewhere there is only level C
+_prctl: Any = getattr(_libc, "prctl", None)
 
 
 def drop_capabilities() -> None:
