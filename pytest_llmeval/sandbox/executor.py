@@ -18,7 +18,7 @@ from pytest_llmeval.sandbox.interpreter import Interpreter, describe
 from pytest_llmeval.sandbox.isolation import Isolation, Level
 from pytest_llmeval.sandbox.jobs import Job, Jobs, fault
 from pytest_llmeval.sandbox.limits import Limits, calibrated
-from pytest_llmeval.sandbox.worker import Calls, Task, Unclear, Worker, WorkerLost
+from pytest_llmeval.sandbox.worker import Calls, Task, Unclear, Worker
 from pytest_llmeval.schema import Outcome, Problem, Program, Verdict
 
 AUTO = (Level.NAMESPACES, Level.LANDLOCK, Level.SECCOMP)
@@ -46,7 +46,7 @@ class Executor:
         if level not in CHOICES:
             raise SandboxFault(f"unknown sandbox level {level!r}; there are: {', '.join(CHOICES)}")
         self._choice = level
-        self._workers = workers or len(os.sched_getaffinity(0))
+        self._workers = workers or _cores()
         self._limits = limits or Limits()
         self._python, self._site = python, tuple(site)
         self._jobs = Jobs(self._workers)
@@ -142,6 +142,11 @@ class Executor:
             thread.join()
 
 
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _stop(jobs: Jobs, threads: list[_Thread]) -> None:
     for job in jobs.close():
         job.resolve(fault("the sandbox was closed"))
@@ -204,7 +209,7 @@ class _Thread(threading.Thread):
                 self._worker = self._make()
             for verdict in self._worker.judge([job.task for job in batch]):
                 self._settle(left.pop(0), verdict)
-        except (WorkerLost, SandboxFault, OSError) as error:
+        except Exception as error:  # whatever it is: every job must still be resolved
             self._replace()
             if left:
                 self._again(left.pop(0), f"the worker was lost: {error}")

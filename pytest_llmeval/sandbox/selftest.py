@@ -87,7 +87,7 @@ REQUIRED = {
     Level.NAMESPACES: PROMISES,
     Level.LANDLOCK: tuple(name for name in PROMISES if name != "tmp"),
     Level.SECCOMP: tuple(name for name in PROMISES if name not in ("tmp", "read", "environment")),
-    Level.RLIMITS: ("memory",),
+    Level.RLIMITS: (),
 }
 
 

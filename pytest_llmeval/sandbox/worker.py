@@ -98,7 +98,10 @@ class Worker:
     def _judgement(self, tasks: Sequence[Task], index: int, first_id: int) -> Judgement:
         """What the checker said of the sample; a checker that left is followed by another for the rest."""
         self._verdicts.settimeout(tasks[index].limits.wall_s + GRACE_S)
-        said = json.loads(self._verdicts.recv(1 << 18) or b"{}")
+        packet = self._verdicts.recv(1 << 18)
+        if not packet:
+            raise ConnectionResetError("the checker's zygote died")
+        said = json.loads(packet)
         if said.get("id", first_id + index) != first_id + index:
             raise ValueError(f"a verdict of sample {said['id']}, expected was {first_id + index}")
         if "learned" in said:

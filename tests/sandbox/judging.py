@@ -11,7 +11,7 @@ from pytest_llmeval.schema import Channel, Problem, Program, Verdict
 
 # For other interpreters: the package under test, wherever it is installed otherwise.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(pytest_llmeval.__file__).parents[1])}
-QUICK = Limits(wall_s=2.0, cpu_s=4, memory_bytes=256 << 20)
+QUICK = Limits(wall_s=1.5, cpu_s=4, memory_bytes=256 << 20)
 
 
 def problem(

@@ -1,4 +1,4 @@
-"""Runs an executor on a machine that this script makes poorer first: what containers take away, or everything.
+"""Runs an executor where this script takes away first what containers take away, or everything.
 
 Usage: poorer.py {container|nothing} LEVEL; prints the level that was reached, or the refusal.
 """
@@ -61,7 +61,7 @@ def main() -> None:
                 kernel.prctl(kernel.PR_CAPBSET_DROP, capability)
         kernel.set_capabilities(sum(1 << capability for capability in KEPT_CAPABILITIES))
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    kernel.install_filter(without(nothing=sys.argv[1] == "nothing"))
+    kernel.Filter(without(nothing=sys.argv[1] == "nothing")).install()
     executor = Executor(sys.argv[2], workers=1, limits=Limits())
     try:
         executor.start()

@@ -39,7 +39,7 @@ class Canary:
 
 @pytest.fixture(scope="session")
 def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
-    """A world-writable file, so that only the sandbox stands before it, and sockets that nobody should reach."""
+    """A world-writable file that only the sandbox keeps away, and sockets that nobody should reach."""
     directory = tmp_path_factory.mktemp("canary")
     for parent in (directory, *directory.parents[:2]):
         parent.chmod(0o777)
@@ -81,7 +81,7 @@ def children() -> set[psutil.Process]:
 
 
 def survivors(before: set[psutil.Process]) -> set[psutil.Process]:
-    """What was started since and is still there; a checker may need a moment to leave after its last verdict."""
+    """What was started since and is still there; a checker may take a moment to leave."""
     for _ in range(100):
         if not children() - before:
             return set()
@@ -171,8 +171,8 @@ def test_crash_is_named(isolated: Executor, name: str) -> None:
 def test_files_do_not_reach_the_next_sample(isolated: Executor) -> None:
     """Neither contents nor names nor the directory's own attributes."""
     leave = as_function(
-        "import os\ntry:\n    os.mkdir('/tmp/left'); os.chmod('/tmp/left', 0); open('/tmp/file', 'w').write('x')\n"
-        "    os.chmod('/tmp', 0)\nexcept OSError: pass\nreturn 'refused'"
+        "import os\ntry:\n    os.mkdir('/tmp/left')\n    os.chmod('/tmp/left', 0)\n"
+        "    open('/tmp/file', 'w').close()\n    os.chmod('/tmp', 0)\nexcept OSError: pass\nreturn 'refused'"
     )
     look = as_function("import os\nreturn 'refused' if not os.path.exists('/tmp/left') else 'found'")
     assert judged(isolated, leave, REFUSED).passed
@@ -194,7 +194,7 @@ def test_processes_are_killed_where_they_are_allowed(strongest: Executor) -> Non
     allowed = replace(QUICK, processes=16)
     before = children()
     daemon = as_function(
-        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(1000)\n"
+        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: time.sleep(1000)\n"
         "    os._exit(0)\nreturn 'refused'"
     )
     bomb = as_function(

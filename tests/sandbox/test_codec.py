@@ -42,9 +42,10 @@ PLAIN = st.recursive(
     ),
     max_leaves=12,
 )
+TAGS = st.sampled_from("itdszbBcrqFDCOKVInaxy")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("itdszbBcrqFDCOKVInaxy"), inner, max_size=2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TAGS, inner, max_size=2),
     max_leaves=8,
 )  # fmt: skip
 
@@ -165,8 +166,20 @@ def test_size_and_depth_are_bounded() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"i": 5}', b'{"t": 1}', b'{"a": ["O", [1], [1]]}', b"1" * 5000]
-    + [b'{"i": "1", "t": []}', b'{"s": [[1]]}', b'{"a": ["<f8", [5, 3], []]}', b'{"F": [1, 0]}'],
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"i": 5}',
+        b'{"t": 1}',
+        b'{"a": ["O", [1], [1]]}',
+        b"1" * 5000,
+        b'{"i": "1", "t": []}',
+        b'{"s": [[1]]}',
+        b'{"a": ["<f8", [5, 3], []]}',
+        b'{"F": [1, 0]}',
+    ],
     ids=lambda data: repr(data[:20]),
 )
 def test_malformed_messages_are_refused(data: bytes) -> None:
@@ -182,8 +195,10 @@ def test_malformed_messages_are_refused(data: bytes) -> None:
         ZeroDivisionError("division by zero"),
         SystemExit(0),
         StopIteration(3),
-    ]
-    + [IndexError(), OSError(2, "gone"), MemoryError()],
+        IndexError(),
+        OSError(2, "gone"),
+        MemoryError(),
+    ],
     ids=repr,
 )
 def test_builtin_exceptions_cross_with_their_text(error: BaseException) -> None:

@@ -83,9 +83,10 @@ ODDITIES = {
 
 @pytest.mark.parametrize("name", ODDITIES)
 def test_an_odd_source_is_just_a_failing_sample(strongest: Executor, name: str) -> None:
+    lost = strongest.respawns
     verdict = judged(strongest, ODDITIES[name])
     assert verdict.outcome in (Outcome.SYNTAX_ERROR, Outcome.KILLED)
-    assert strongest.respawns == 0
+    assert strongest.respawns == lost
 
 
 PASSING = {
@@ -99,7 +100,7 @@ PASSING = {
     "not main": "def f(x): return x * x\nif __name__ == '__main__':\n    1 / 0",
     "backslash at the end": "def f(x): return x * x\ny = 1 \\",
     "no arguments": "import sys\nassert sys.argv == ['']\ndef f(x): return x * x",
-    "threads": "import threading\nt = threading.Thread(target=print)\nt.start(); t.join()\ndef f(x): return x * x",
+    "threads": "import threading as t\na = t.Thread(target=print)\na.start()\ndef f(x): return x * x",
     "own streams": "import sys, io\nsys.stdout = io.StringIO()\nsys.stderr = None\ndef f(x): return x * x",
     "closed streams": "import sys\nsys.stdout.close()\ndef f(x): return x * x",
     "no input": "try:\n    input()\nexcept OSError:\n    pass\ndef f(x): return x * x",
@@ -136,7 +137,7 @@ def test_output_is_kept_capped_and_decoded_leniently(strongest: Executor) -> Non
 
 
 def test_arguments_are_copies_unless_the_problem_says_otherwise(strongest: Executor) -> None:
-    """A program that changes its argument is judged by what it returns, or by the change where that is asked."""
+    """A program that changes its argument is judged by what it returns, or by the change where asked."""
     source = "def f(x):\n    x.sort()\n    x[0].append(7) if isinstance(x[0], list) else None\n    return x"
     by_value = problem("l = [3, 1, 2]\nassert candidate(l) == [1, 2, 3]\nassert l == [3, 1, 2]")
     assert judged(strongest, source, by_value).passed
@@ -153,7 +154,9 @@ def test_other_containers_are_written_back(strongest: Executor, kind: str) -> No
 
 
 def test_tests_that_expect_an_exception_see_it(strongest: Executor) -> None:
-    test = "try:\n    candidate(-1)\nexcept ValueError as error:\n    assert str(error) == 'negative'\nelse:\n    assert False"
+    test = (
+        "try:\n    candidate(-1)\nexcept ValueError as e:\n    assert str(e) == 'negative'\nelse:\n    1 / 0"
+    )
     right = "def f(x):\n    if x < 0: raise ValueError('negative')"
     assert judged(strongest, right, problem(test)).passed
     assert not judged(strongest, "def f(x): return None", problem(test)).passed

@@ -1,16 +1,16 @@
 """How a zygote shuts itself in, and what each sample gives up beyond that.
 
-Like all of the jail it does without pathlib, dataclasses and shutil: what they import makes every fork dearer.
+Like all of the jail it does without pathlib, dataclasses and shutil: their imports make every fork dearer.
 """
 
-# ruff: noqa: PTH
+# ruff: noqa: PTH101, PTH106, PTH108, PTH116, PTH123
 
 from __future__ import annotations
 
 import os
 import resource
 import signal
-from typing import Any
+from typing import Any, NoReturn
 
 from . import kernel, landlock, seccomp
 
@@ -28,7 +28,20 @@ class Jail:
         self.tmp_bytes = 0
         self.own_pid_namespace = -1
         self.tmp_untouched: tuple[int, ...] = ()
-        self.filters: dict[bool, bytes] | None = None
+        self._filters: dict[bool, kernel.Filter] = {}
+        self._template = b""
+
+    def prepare_filters(self, machine: str) -> None:
+        """Make ready what each sample installs: below level A it holds the sample's own pid."""
+        codes = {allow: seccomp.sample_filter(self.level, machine, allow) for allow in (False, True)}
+        self._template = codes[False]
+        self._filters = {allow: kernel.Filter(code) for allow, code in codes.items()}
+
+    def filter(self, processes: int) -> kernel.Filter:
+        """What this sample installs."""
+        if self.level == "A":
+            return self._filters[processes > 0]
+        return kernel.Filter(seccomp.for_pid(self._template, os.getpid()))
 
 
 def enter(config: dict[str, Any]) -> Jail:
@@ -36,7 +49,8 @@ def enter(config: dict[str, Any]) -> Jail:
     level, uid = config["level"], config["uid"]
     machine = os.uname().machine
     jail = Jail(level, bounds_threads=level == "A" or uid is not None)
-    kernel_rule(kernel.PR_SET_PDEATHSIG, signal.SIGKILL, level)
+    if level != "C":  # there the end of the control socket must do: it leaves time to clean up
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if uid is not None:
         become(uid, keep_search=config["keep_search"])
     if level == "A":
@@ -46,12 +60,12 @@ def enter(config: dict[str, Any]) -> Jail:
     if level == "C":
         return jail
     if uid is None and level != "A":
-        kernel.set_capabilities(0)
+        kernel.drop_capabilities()
     if level == "B":
         landlock.restrict(config["readable"], config["listable"], config["writable"])
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    kernel.install_filter(seccomp.zygote_filter(level, machine))
-    jail.filters = {allow: seccomp.sample_filter(level, machine, allow) for allow in (False, True)}
+    kernel.Filter(seccomp.zygote_filter(level, machine)).install()
+    jail.prepare_filters(machine)
     kernel.prctl(kernel.PR_SET_DUMPABLE, NOT_DUMPABLE)
     return jail
 
@@ -79,7 +93,7 @@ def become(uid: int, keep_search: bool) -> None:
     if keep_search:
         _keep_search()
     else:
-        kernel.set_capabilities(0)
+        kernel.drop_capabilities()
     kernel.prctl(kernel.PR_SET_DUMPABLE, DUMPABLE)  # /proc/self must be ours for a moment longer
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # changing user cleared it
 
@@ -143,6 +157,16 @@ def clean(jail: Jail, work: str) -> None:
         _empty(work)
 
 
+def leave(jail: Jail, work: str) -> NoReturn:
+    """End this process; at level C its directory goes too, which nobody else may be left to remove."""
+    try:
+        if jail.level == "C":
+            _empty(work)
+            os.rmdir(work)
+    finally:
+        os._exit(0)
+
+
 def _empty(directory: str) -> None:
     for entry in os.scandir(directory):
         if entry.is_dir(follow_symlinks=False):
@@ -159,7 +183,8 @@ def _empty(directory: str) -> None:
 
 def enter_sample(jail: Jail, limits: dict[str, Any]) -> None:
     """The last steps before hostile code runs in this process."""
-    os.setsid()
+    if jail.level == "C":
+        os.setsid()  # so that it can be killed with its group
     if jail.level != "A":  # where no pid namespace ends with the zygote
         kernel_rule(kernel.PR_SET_PDEATHSIG, signal.SIGKILL, jail.level)
     bounds = [
@@ -175,7 +200,6 @@ def enter_sample(jail: Jail, limits: dict[str, Any]) -> None:
     for kind, bound in bounds:
         resource.setrlimit(kind, (bound, bound))
     if jail.level == "A":
-        kernel.set_capabilities(0)
-    if jail.filters is not None:
-        code = jail.filters[jail.level == "A" and limits["processes"] > 0]
-        kernel.install_filter(code if jail.level == "A" else seccomp.for_pid(code, os.getpid()))
+        kernel.drop_capabilities()
+    if jail.level != "C":
+        jail.filter(limits["processes"]).install()

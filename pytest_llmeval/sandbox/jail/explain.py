@@ -62,10 +62,10 @@ class Statement:
 
     def expected_name(self) -> str:
         """The variable that an assertion compares with, if it is one."""
-        condition = self._node.test if self.is_assertion() else None
-        if type(condition).__name__ == "Compare" and len(condition.comparators) == 1:
-            return _name(condition.comparators[0])
-        return ""
+        if not self.is_assertion() or type(self._node.test).__name__ != "Compare":
+            return ""
+        comparators = self._node.test.comparators
+        return _name(comparators[0]) if len(comparators) == 1 else ""
 
 
 def _walk(node: Any) -> Iterator[Any]:

@@ -6,7 +6,6 @@ nonce in its own process can find it.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from . import candidate, explain, wire
@@ -19,7 +18,7 @@ def run(sample: dict[str, Any], nonce: str) -> None:
     outcome, detail = _judged(sample["source"], sample["test"], sample["entry_point"])
     candidate.flush()
     line = " ".join(detail.split())[:400]
-    wire.write_all(CHANNEL, (nonce + json.dumps([outcome, line])).encode("ascii"))
+    wire.write_all(CHANNEL, f"{nonce}{outcome} {line}".encode("utf-8", "backslashreplace"))
 
 
 def _judged(source: str, test: str, entry_point: str) -> tuple[str, str]:

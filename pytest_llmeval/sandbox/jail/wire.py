@@ -55,19 +55,21 @@ class Blocks:
         self._fd = fd
         self._max_bytes = max_bytes
         self._ahead = b""
+        self._at = 0
 
     def next(self) -> bytes:
         """The next block; EOFError at the end, ValueError where one is announced that is too large."""
-        while len(self._ahead) < HEADER_BYTES:
-            self._ahead += self._more()
-        size = int.from_bytes(self._ahead[:HEADER_BYTES], "little")
+        start = self._at + HEADER_BYTES
+        while len(self._ahead) < start:
+            self._ahead, self._at, start = self._ahead[self._at :] + self._more(), 0, HEADER_BYTES
+        size = int.from_bytes(self._ahead[self._at : start], "little")
         if size > self._max_bytes:
             raise ValueError(f"a block of {size} bytes, allowed are {self._max_bytes}")
-        end = HEADER_BYTES + size
+        end = start + size
         if len(self._ahead) < end:
             self._ahead += read_exact(self._fd, end - len(self._ahead))
-        block, self._ahead = self._ahead[HEADER_BYTES:end], self._ahead[end:]
-        return block
+        self._at = end
+        return self._ahead[start:end]
 
     def _more(self) -> bytes:
         data = os.read(self._fd, 1 << 16)

@@ -61,8 +61,8 @@ def main(config: dict[str, Any]) -> None:
             Candidates(control, config, jail).serve()
         else:
             _serve_checkers(control, config)
-    except (EOFError, ConnectionError):
-        os._exit(0)  # the parent is gone or wants us gone
+    except (EOFError, ConnectionError):  # the parent is gone or wants us gone
+        confine.leave(jail, config["work"])
 
 
 def _moved_up(fd: int) -> int:
@@ -273,8 +273,7 @@ class Candidates:
                 left_ms + 1 if exit_event is not None else min(left_ms, POLL_WITHOUT_PIDFD_MS)
             ):
                 if fd == self._control:
-                    os.kill(pid, signal.SIGKILL)
-                    os._exit(0)
+                    raise EOFError
                 if fd == exit_event:
                     ended.status = ended.status or "exited"
                 elif fd == output:
