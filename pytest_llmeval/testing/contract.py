@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -223,7 +222,8 @@ class LoadedEngine:
 
 def in_common(one: str, other: str) -> int:
     """How many characters two texts share from their beginning."""
-    return len(os.path.commonprefix([one, other]))
+    differing = (index for index, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    return next(differing, min(len(one), len(other)))
 
 
 def unwatched(stage: str, detail: str) -> None:

@@ -189,6 +189,19 @@ def test_characters_that_end_lines_elsewhere_are_part_of_an_answer(make, server)
     assert answer(make()).text == odd
 
 
+def test_stop_strings_beyond_the_four_that_servers_take_are_cut_here(make, server):
+    """The stop string lies across two pieces; the server would talk on for ever."""
+
+    def behave(handler):
+        stream(words=["one t", "wo th", "ree"], finish=None)(handler)
+
+    server.script = [behave]
+    completion = answer(make(), request(stop=("a", "b", "c", "d", "never", "two")))
+    assert server.seen[0].body["stop"] == ["a", "b", "c", "d"]
+    assert (completion.text, completion.finish_reason) == ("one ", "stop")
+    assert completion.completion_tokens is None
+
+
 def test_comments_and_unknown_fields_of_a_stream_are_passed_over(make, server):
     def behave(handler):
         handler.start_stream()

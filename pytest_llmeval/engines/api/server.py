@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pytest_llmeval.engines.api import answers, failures
 from pytest_llmeval.engines.api.failures import Failure
 from pytest_llmeval.engines.api.settings import Settings
-from pytest_llmeval.schema import Completion, PromptStyle, Request
+from pytest_llmeval.schema import Completion, PromptStyle, Request, Sampling
 
 NO_KEY = "none"  # a server without keys takes any; the client insists on one
 # Where the errors of a connection that breaks in mid-answer come from: openai 3 speaks httpx2, 2 httpx.
@@ -73,15 +73,17 @@ class Server:
         try:
             with self._failures():
                 async with asyncio.timeout(self._settings.request_timeout_s):
-                    return await self._read(endpoint, arguments)
+                    return await self._read(endpoint, arguments, request.sampling)
         finally:
             self._in_flight -= 1
 
-    async def _read(self, endpoint: Any, arguments: Mapping[str, Any]) -> Completion:
-        answer = answers.Answer(self._clock(), self._in_flight)
+    async def _read(self, endpoint: Any, arguments: Mapping[str, Any], sampling: Sampling) -> Completion:
+        answer = answers.Answer(sampling, self._clock(), self._in_flight)
         async with endpoint.with_streaming_response.create(**arguments) as response:
             async for event in answers.events(response.iter_bytes()):
                 answer.add(event, self._clock())
+                if answer.stopped:
+                    break
         return answer.completion()
 
     async def close(self) -> None:

@@ -19,6 +19,7 @@ from transformers import (
 
 from pytest_llmeval.engines.host import protocol
 from pytest_llmeval.engines.host.worker import Outbox, one_line
+from pytest_llmeval.engines.stops import before_first
 from pytest_llmeval.engines.tables import read_table
 from pytest_llmeval.engines.transformers import Settings
 from pytest_llmeval.errors import ConfigurationError
@@ -160,11 +161,6 @@ class Row:
         before = self._tokenizer.decode(context, skip_special_tokens=True)
         text: str = self._tokenizer.decode(context + tokens, skip_special_tokens=True)
         return text[len(before) :]
-
-
-def before_first(text: str, stop: Sequence[str]) -> str:
-    """`text` up to the first place where one of the stop strings begins."""
-    return text[: min((text.find(one) for one in stop if one in text), default=len(text))]
 
 
 class Draw(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped here
