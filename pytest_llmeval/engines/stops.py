@@ -15,9 +15,7 @@ class Watch:
 
     def __init__(self, stop: Sequence[str]) -> None:
         self._stop = stop
-        self._kept = (
-            max(map(len, stop), default=1) - 1
-        )  # the longest beginning that may go on in the next piece
+        self._kept = max(map(len, stop), default=1) - 1  # characters that may go on in the next piece
         self._tail = ""
 
     def sees(self, piece: str) -> bool:
