@@ -6,6 +6,7 @@ completions; the sandbox's threads deliver verdicts.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -107,9 +108,13 @@ class Pipeline:
         self._open: dict[str, Engine] = {}
 
     def prepare(self, name: str) -> None:
-        """Make a model's engine ahead of `open`, so that it imports while others wait or load."""
+        """Make a model's engine ahead of `open`, so that it imports while others wait or load.
+
+        An engine that cannot be made is `open`'s to report: here, another model would be blamed.
+        """
         if name not in self._prepared and name not in self._open:
-            self._prepared[name] = self._create_engine(self._specs[name])
+            with contextlib.suppress(LLMEvalError):
+                self._prepared[name] = self._create_engine(self._specs[name])
 
     def open(self, name: str) -> Batch:
         """Load a model, submit everything that is planned for it, and return at once.
@@ -118,11 +123,12 @@ class Pipeline:
 
         Raises:
             EngineFault: the model did not load.
+            ConfigurationError, MissingExtraError: its engine could not be made.
             SandboxFault: no sandbox can judge its answers.
         """
         spec = self._specs[name]
-        self.prepare(name)
-        engine = self._open[name] = self._prepared.pop(name)
+        prepared = self._prepared.pop(name, None)
+        engine = self._open[name] = prepared or self._create_engine(spec)
         self._prepare_next(name)
         info = engine.load(lambda stage, detail: self._notify(f"{name}: {stage}", detail))
         tasks = self._plan[name]
