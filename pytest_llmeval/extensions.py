@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import Any
 
 from pytest_llmeval.errors import ConfigurationError, MissingExtraError
@@ -59,6 +60,20 @@ def load(name: str, known: Mapping[str, str], what: str) -> Any:
             f"{what} {name!r} needs the package {error.name!r}, which is not installed: "
             f"{_how_to_install(name, known)}"
         ) from error
+
+
+def require(extra: str, *packages: str) -> None:
+    """See that the packages of an extra are there, importing none of them.
+
+    Raises:
+        MissingExtraError: one is not installed.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingExtraError(
+                f"engine {extra!r} needs the package {package!r}, which is not installed: "
+                f"pip install 'pytest-llmeval-bench[{extra}]'"
+            )
 
 
 def _how_to_install(name: str, known: Mapping[str, str]) -> str:

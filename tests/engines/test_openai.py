@@ -377,6 +377,15 @@ def test_a_server_that_lists_nothing_is_a_fault_at_once(make, server, waits, beh
     assert waits == []
 
 
+def test_a_server_that_lists_nothing_in_time_is_a_fault(make, server, log_path):
+    server.on_models = lambda handler: server.released.wait()
+    spec = ModelSpec("m", "served", kind="openai", engine={"base_url": server.base_url})
+    engine = OpenAIEngine(spec, EngineContext(log_path, load_timeout_s=0.3))
+    with pytest.raises(EngineFault, match=r"models: no answer within 0\.3 s; see whether the server runs"):
+        engine.load(nothing)
+    engine.close()
+
+
 def test_nobody_at_the_address_is_a_fault_at_once(make, server):
     address = server.base_url
     server.server_close()

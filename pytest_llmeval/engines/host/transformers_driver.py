@@ -142,7 +142,7 @@ class Row:
         stop = self.request.sampling.stop
         if not stop:
             return False
-        tail = self._tokenizer.decode(self._tokens[-self._tail :], skip_special_tokens=True)
+        tail = self._decode(self._tokens[-self._tail :])
         return any(text in tail for text in stop)
 
     def completion(self, timing: Timing) -> Completion:
@@ -158,9 +158,14 @@ class Row:
     def _text(self) -> str:
         tokens = self._tokens[:-1] if self._tokens[-1] in self._ends else self._tokens
         context = self.prompt_ids[-CONTEXT_TOKENS:]
-        before = self._tokenizer.decode(context, skip_special_tokens=True)
-        text: str = self._tokenizer.decode(context + tokens, skip_special_tokens=True)
-        return text[len(before) :]
+        return self._decode(context + tokens)[len(self._decode(context)) :]
+
+    def _decode(self, tokens: list[int]) -> str:
+        # Some tokenizers would tidy spaces before punctuation: right for prose, wrong for code.
+        text: str = self._tokenizer.decode(
+            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
 
 
 class Draw(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped here
