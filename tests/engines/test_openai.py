@@ -227,6 +227,7 @@ def test_comments_and_unknown_fields_of_a_stream_are_passed_over(make, server):
         pytest.param(status(503), id="503"),
         pytest.param(events(), id="says nothing"),
         pytest.param(stream(finish=None), id="never finishes"),
+        pytest.param(stream(finish="abort"), id="aborts"),
         pytest.param(events('{"choices": [{'), id="half an event"),
         pytest.param(events("<html>"), id="no JSON"),
         pytest.param(events([1, 2]), id="a list"),

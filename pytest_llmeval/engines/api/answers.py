@@ -15,6 +15,8 @@ NOT_THE_PROTOCOL = "check that engine.base_url is an OpenAI-compatible API that 
 
 # OpenAI's API takes four, and `vllm serve` refuses more; we watch for the others and hang up.
 STOPS_SENT = 4
+# How servers call an answer that they gave up, when they shut down or run out of memory.
+BROKEN_OFF = frozenset({"abort", "error"})
 
 
 class Delta(BaseModel):
@@ -165,6 +167,8 @@ class Answer:
         if self._finish_reason is None:
             what = "the stream ended without a finish_reason"
             raise failures.Failure(what if self._texts else f"{what} and without text", NOT_THE_PROTOCOL)
+        if self._finish_reason in BROKEN_OFF:
+            raise failures.Failure(f"the server ended the answer with {self._finish_reason!r}")
         text, usage = before_first("".join(self._texts), self._stop), self._usage
         details = usage.prompt_tokens_details or PromptDetails()
         return Completion(
