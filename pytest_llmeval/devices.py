@@ -11,6 +11,7 @@ from pathlib import Path
 from pytest_llmeval.schema import ModelSpec
 
 GIB = 1 << 30
+SERVED_ELSEWHERE = frozenset({"openai"})  # kinds whose model another machine or process holds
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def why_unavailable(
     spec: ModelSpec, found: tuple[Device, ...] | None = None, environ: Mapping[str, str] = os.environ
 ) -> str | None:
     """One short reason why this machine cannot run `spec`, or None where nothing stands against it."""
+    if spec.kind in SERVED_ELSEWHERE:
+        return None
     found = gpus() if found is None else found
     return _missing_device(spec, found) or _missing_weights(spec) or _missing_access(spec, environ)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import Any
 
 from pytest_llmeval.errors import ConfigurationError, MissingExtraError
@@ -72,6 +73,20 @@ def problem_sets(project: Iterable[Mapping[str, str]] = ()) -> Catalogue:
     """Every known problem set; a target is a function that returns a ProblemSet."""
     ours = {"humaneval": f"{OURS}.problems.humaneval:load"}
     return Catalogue("problem set", _joined(ours, f"{OURS}.problems", project))
+
+
+def require(extra: str, *packages: str) -> None:
+    """See that the packages of an extra are there, importing none of them.
+
+    Raises:
+        MissingExtraError: one is not installed.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingExtraError(
+                f"engine {extra!r} needs the package {package!r}, which is not installed: "
+                f"pip install 'pytest-llmeval-bench[{extra}]'"
+            )
 
 
 def _joined(ours: dict[str, str], group: str, project: Iterable[Mapping[str, str]]) -> dict[str, str]:

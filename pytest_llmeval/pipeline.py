@@ -95,6 +95,7 @@ class Pipeline:
 
         Raises:
             EngineFault: the model did not load.
+            ConfigurationError, MissingExtraError: its engine could not be made.
             SandboxFault: no sandbox can judge its answers.
         """
         spec = self._specs[name]

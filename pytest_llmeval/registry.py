@@ -14,6 +14,7 @@ from pytest_llmeval.extensions import suggestion
 from pytest_llmeval.schema import ModelSpec, Needs, PromptStyle, Sampling
 
 BUILTIN = "builtin"
+DEFAULT_KIND = "vllm"
 PACKAGE = Path(__file__).parent
 BUILTIN_REGISTRY = PACKAGE / "models.toml"
 
@@ -54,7 +55,7 @@ class NeedsTable(Table):
 
 class ModelTable(Table):
     model: str = Field(min_length=1)
-    kind: str = "vllm"
+    kind: str = DEFAULT_KIND
     revision: str | None = None
     categories: list[Category] = []
     prompt_style: Literal["chat", "completion"] = "chat"
@@ -111,7 +112,7 @@ class _Reader:
             if not isinstance(entry, dict):
                 self.mistakes.append(f"models.{name}: must be a table, as in [models.{name}]")
                 continue
-            self.entries[name] = entry if "extends" in entry else merge(defaults, entry)
+            self.entries[name] = entry if "extends" in entry else lay_over(defaults, entry)
             self.homes[name] = path.parent
         self.reading.pop()
 
@@ -178,7 +179,7 @@ class _Reader:
             base = self._inherited(parent, [*below, name])
         for path in _list_of_str(self.entries[name], "unset", self.mistakes, f"models.{name}."):
             base = _without(base, path.split("."))
-        return merge(base, entry)
+        return lay_over(base, entry)
 
     def _once(self, mistake: str) -> None:
         if mistake not in self.mistakes:
@@ -190,6 +191,12 @@ class _NameTable(Table):
 
 
 _NAME = _NameTable
+
+
+def lay_over(base: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry over what it builds on; `engine` tables belong to their kind: another kind starts afresh."""
+    kind = base.get("kind", DEFAULT_KIND)
+    return merge(base if entry.get("kind", kind) == kind else _without(base, ["engine"]), entry)
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

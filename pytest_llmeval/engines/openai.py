@@ -22,8 +22,8 @@ from pytest_llmeval.engines.api.loop import LoopThread
 from pytest_llmeval.engines.api.server import Server
 from pytest_llmeval.engines.api.settings import Redactor, Settings
 from pytest_llmeval.engines.tables import read_table
-from pytest_llmeval.errors import EngineFault, MissingExtraError
-from pytest_llmeval.extensions import suggestion
+from pytest_llmeval.errors import EngineFault
+from pytest_llmeval.extensions import require, suggestion
 from pytest_llmeval.schema import Completion, ModelSpec, PromptStyle, Request
 
 CONNECT_LIMIT_S = 10.0
@@ -159,12 +159,8 @@ def client_library() -> ModuleType:
     Raises:
         MissingExtraError: it is not installed.
     """
-    try:
-        import openai
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"engine 'openai' needs the package {error.name!r}, which is not installed: "
-            f"pip install 'pytest-llmeval-bench[openai]'"
-        ) from error
+    require("openai", "openai")
+    import openai
+
     module: ModuleType = openai
     return module

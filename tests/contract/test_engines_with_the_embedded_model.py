@@ -31,13 +31,20 @@ class TestTransformers(GenerationContract):
     @classmethod
     def spec(cls, tiny_coder):
         pytest.importorskip("transformers", reason="needs the extra transformers")
-        table = {"batch_size": 3, "max_model_len": 1024}
+        # float32: in bfloat16 the company in a batch may round an answer into another.
+        table = {"batch_size": 3, "max_model_len": 1024, "dtype": "float32"}
         return ModelSpec("hf", tiny_coder, kind="transformers", engine=table, environment=ONE_THREAD)
 
     @pytest.fixture(scope="class")
     @classmethod
     def broken_spec(cls, spec, tmp_path_factory):
         return replace(spec, model=str(tmp_path_factory.mktemp("no-weights")))
+
+    def test_an_answer_is_drawn_with_its_own_seed_in_any_company(self, engine, requests):
+        drawn = [variant(one, 0, seed=seed, temperature=1.0) for seed, one in enumerate(requests)]
+        together = self.answers(engine, drawn)
+        alone = [self.answers(engine, [one])[0] for one in reversed(drawn)]
+        assert [answer.text for answer in together] == [answer.text for answer in reversed(alone)]
 
     def test_a_batch_says_when_answers_came_and_not_when_tokens_did(self, engine, requests):
         timings = [answer.timing for answer in self.answers(engine, requests)]
@@ -52,7 +59,9 @@ class TestOpenAI(GenerationContract):
     @classmethod
     def spec(cls, vllm_server, served_model):
         pytest.importorskip("openai", reason="needs the extra openai")
-        return ModelSpec("served", served_model, kind="openai", engine={"base_url": vllm_server})
+        counting = {"stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+        table = {"base_url": vllm_server, "extra_body": counting}
+        return ModelSpec("served", served_model, kind="openai", engine=table)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -64,6 +73,13 @@ class TestOpenAI(GenerationContract):
             assert 0 < answer.timing.ttft_s <= answer.timing.e2e_s
             assert answer.timing.decode_s > 0
             assert (answer.prompt_tokens, answer.completion_tokens) > (0, 0)
+
+    def test_more_stop_strings_than_the_server_takes(self, engine, requests):
+        whole = self.answers(engine, requests[:1])[0].text
+        stop = ("@1", "@2", "@3", "@4", whole[5:8], "@6")
+        cut = self.answers(engine, [variant(requests[0], 2, stop=stop)])[0]
+        assert (cut.text, cut.finish_reason) == (whole[: whole.find(stop[4])], "stop")
+        assert cut.completion_tokens > 0  # the table asks for counts all along
 
     def test_a_request_that_the_server_refuses_harms_no_other(self, engine, requests):
         too_long = variant(requests[0], 0, max_tokens=5000)

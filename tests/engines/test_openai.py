@@ -189,6 +189,19 @@ def test_characters_that_end_lines_elsewhere_are_part_of_an_answer(make, server)
     assert answer(make()).text == odd
 
 
+def test_stop_strings_beyond_the_four_that_servers_take_are_cut_here(make, server):
+    """The stop string lies across two pieces; the server would talk on for ever."""
+
+    def behave(handler):
+        stream(words=["one t", "wo th", "ree"], finish=None)(handler)
+
+    server.script = [behave]
+    completion = answer(make(), request(stop=("a", "b", "c", "d", "never", "two")))
+    assert server.seen[0].body["stop"] == ["a", "b", "c", "d"]
+    assert (completion.text, completion.finish_reason) == ("one ", "stop")
+    assert completion.completion_tokens is None
+
+
 def test_comments_and_unknown_fields_of_a_stream_are_passed_over(make, server):
     def behave(handler):
         handler.start_stream()
@@ -214,6 +227,7 @@ def test_comments_and_unknown_fields_of_a_stream_are_passed_over(make, server):
         pytest.param(status(503), id="503"),
         pytest.param(events(), id="says nothing"),
         pytest.param(stream(finish=None), id="never finishes"),
+        pytest.param(stream(finish="abort"), id="aborts"),
         pytest.param(events('{"choices": [{'), id="half an event"),
         pytest.param(events("<html>"), id="no JSON"),
         pytest.param(events([1, 2]), id="a list"),
@@ -362,6 +376,15 @@ def test_a_server_that_lists_nothing_is_a_fault_at_once(make, server, waits, beh
         make()
     assert told in str(error.value)
     assert waits == []
+
+
+def test_a_server_that_lists_nothing_in_time_is_a_fault(make, server, log_path):
+    server.on_models = lambda handler: server.released.wait()
+    spec = ModelSpec("m", "served", kind="openai", engine={"base_url": server.base_url})
+    engine = OpenAIEngine(spec, EngineContext(log_path, load_timeout_s=0.3))
+    with pytest.raises(EngineFault, match=r"models: no answer within 0\.3 s; see whether the server runs"):
+        engine.load(nothing)
+    engine.close()
 
 
 def test_nobody_at_the_address_is_a_fault_at_once(make, server):

@@ -30,7 +30,9 @@ def request(number: int, text: str | None = None, kind: str = "first") -> Reques
 def test_it_answers_refuses_and_reports_the_death_of_its_core(tmp_path):
     """One load for all three, because loading takes half a minute."""
     context = EngineContext(tmp_path / "engine.log", 300)
-    engine = HostedEngine(SPEC, context, driver=ASYNC_DRIVER, environment=host_environment(SPEC, ASYNC_DRIVER))
+    engine = HostedEngine(
+        SPEC, context, driver=ASYNC_DRIVER, environment=host_environment(SPEC, ASYNC_DRIVER)
+    )
     try:
         engine.load(lambda stage, detail: None)
         answers = [future.result(120) for future in [engine.submit(request(n)) for n in range(8)]]

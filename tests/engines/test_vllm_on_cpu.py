@@ -78,7 +78,9 @@ def models(reports: Path) -> dict:
 
 
 def test_both_embedded_models_answer_right_and_wrong(tmp_path):
-    done = finished(tmp_path, "-m", "demo", "--llmeval-limit=24", "--llmeval-wrong=xfail", "--llmeval-probe=3")
+    done = finished(
+        tmp_path, "-m", "demo", "--llmeval-limit=24", "--llmeval-wrong=xfail", "--llmeval-probe=3"
+    )
     assert done.returncode == 0, done.stdout
     assert re.search(r"\d+ passed, \d+ deselected, \d+ xfailed", done.stdout)
     for name in ("tiny_coder", "tiny_coder_hot"):
@@ -176,12 +178,16 @@ def test_each_provoked_fault_is_one_clear_paragraph_and_the_healthy_model_runs(t
     for name in ("architecture", "weights", "tokenizer"):
         shutil.copytree(TINY, tmp_path / name)
     config = (tmp_path / "architecture/config.json").read_text()
-    (tmp_path / "architecture/config.json").write_text(config.replace("Qwen3ForCausalLM", "NoSuchForCausalLM"))
+    (tmp_path / "architecture/config.json").write_text(
+        config.replace("Qwen3ForCausalLM", "NoSuchForCausalLM")
+    )
     (tmp_path / "weights/model.safetensors").unlink()
     for file in (tmp_path / "tokenizer").glob("token*"):
         file.unlink()
 
-    done = finished(tmp_path, f"--llmeval-registry={tmp_path}/models.toml", "--llmeval-limit=1", "--llmeval-probe=off")
+    done = finished(
+        tmp_path, f"--llmeval-registry={tmp_path}/models.toml", "--llmeval-limit=1", "--llmeval-probe=off"
+    )
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     for name, start in EXPECTED.items():
         assert models(tmp_path)[name]["status"] == "faulted"

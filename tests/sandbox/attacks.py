@@ -4,8 +4,6 @@
 `FORGERIES` try to pass without knowing the answer. `HANGS` never answer. `CRASHES` end their own process.
 """
 
-# ruff: noqa: E501 - one program a line
-
 from __future__ import annotations
 
 PROLOGUE = """

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import started
 from judging import ENVIRONMENT, QUICK
 
+from conftest import started
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox import Executor, Level, selftest
 from pytest_llmeval.sandbox.jail import seccomp

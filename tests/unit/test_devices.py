@@ -46,6 +46,11 @@ def test_offline_needs_the_cache(tmp_path):
     assert why_unavailable(spec(), (H200,), environ) is None
 
 
+def test_a_model_that_a_server_holds_needs_nothing_here():
+    served = ModelSpec("m", "/weights/there", kind="openai", needs=Needs(device_memory_gib=80, gated=True))
+    assert why_unavailable(served, (), {"HF_HUB_OFFLINE": "1"}) is None
+
+
 @pytest.mark.parametrize("exists", [True, False])
 def test_local_weights_must_be_there(tmp_path, exists):
     path = tmp_path if exists else tmp_path / "gone"

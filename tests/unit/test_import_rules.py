@@ -82,7 +82,17 @@ def test_model_libraries_are_imported_in_the_engine_host_only(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_pytest_is_known_at_the_edge_only(path):
-    edge = {"plugin", "workers", "interrupts", "hooks", "options", "collection", "outcomes", "benchmarking", "report"}
+    edge = {
+        "plugin",
+        "workers",
+        "interrupts",
+        "hooks",
+        "options",
+        "collection",
+        "outcomes",
+        "benchmarking",
+        "report",
+    }
     edge |= {"testing"}  # contract tests, for pytest to collect
     if room_of(path) not in edge:
         assert "pytest" not in {name.split(".")[0] for name in imported(path)}

@@ -57,6 +57,29 @@ def test_extends_changes_one_thing_and_keeps_the_rest(registry):
     assert specs["base"].engine["quantization"] == "awq"
 
 
+def test_an_engine_table_belongs_to_its_kind(registry):
+    specs = registry("""
+        [defaults]
+        engine = { generation_config = "vllm" }
+        [models.base]
+        model = "org/base"
+        [models.served]
+        model = "org/base"
+        kind = "openai"
+        engine = { base_url = "http://127.0.0.1:8000/v1" }
+        [models.plain]
+        extends = "base"
+        kind = "transformers"
+        [models.plainer]
+        extends = "plain"
+        engine = { batch_size = 2 }
+    """)
+    assert specs["base"].engine == {"generation_config": "vllm"}
+    assert specs["served"].engine == {"base_url": "http://127.0.0.1:8000/v1"}
+    assert specs["plain"].engine == {}
+    assert specs["plainer"].engine == {"batch_size": 2}
+
+
 def test_equal_entries_are_equal_values(registry):
     text = '[models.a]\nmodel = "org/a"\nengine = { max_model_len = 1 }\n'
     assert registry(text) == registry(text)

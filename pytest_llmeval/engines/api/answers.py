@@ -8,9 +8,15 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pytest_llmeval.engines.api import failures
+from pytest_llmeval.engines.stops import Watch, before_first
 from pytest_llmeval.schema import Completion, Prompt, PromptStyle, Request, Sampling, Timing
 
 NOT_THE_PROTOCOL = "check that engine.base_url is an OpenAI-compatible API that streams, and its server's log"
+
+# OpenAI's API takes four, and `vllm serve` refuses more; we watch for the others and hang up.
+STOPS_SENT = 4
+# How servers call an answer that they gave up, when they shut down or run out of memory.
+BROKEN_OFF = frozenset({"abort", "error"})
 
 
 class Delta(BaseModel):
@@ -63,7 +69,7 @@ def arguments(request: Request, model: str, extra_body: Mapping[str, Any]) -> di
         "max_tokens": sampling.max_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        **({"stop": list(sampling.stop)} if sampling.stop else {}),
+        **({"stop": list(sampling.stop[:STOPS_SENT])} if sampling.stop else {}),
         **drawn,
         "stream": True,
         "stream_options": {"include_usage": True},
@@ -105,11 +111,18 @@ async def events(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 class Answer:
-    """An answer as it arrives. Times are readings of the caller's clock, in seconds."""
+    """An answer as it arrives. Times are readings of the caller's clock, in seconds.
 
-    def __init__(self, sent_at: float, concurrency: int) -> None:
+    `stopped` turns true when the answer ends with a stop string that the server was not told: nothing more of
+    the stream is wanted then.
+    """
+
+    def __init__(self, sampling: Sampling, sent_at: float, concurrency: int) -> None:
+        self.stopped = False
         self._sent_at = sent_at
         self._concurrency = concurrency
+        self._stop = sampling.stop[STOPS_SENT:]
+        self._watch = Watch(self._stop)
         self._first_at: float | None = None
         self._last_at = sent_at
         self._texts: list[str] = []
@@ -140,7 +153,10 @@ class Answer:
         # Also a piece without text is a token: servers hold back what may become a stop string.
         self._first_at = now if self._first_at is None else self._first_at
         self._last_at = now
-        self._texts.append(choice.text or (choice.delta and choice.delta.content) or "")
+        piece = choice.text or (choice.delta and choice.delta.content) or ""
+        self._texts.append(piece)
+        if self._watch.sees(piece):
+            self.stopped, self._finish_reason = True, "stop"
 
     def completion(self) -> Completion:
         """The whole answer.
@@ -151,7 +167,9 @@ class Answer:
         if self._finish_reason is None:
             what = "the stream ended without a finish_reason"
             raise failures.Failure(what if self._texts else f"{what} and without text", NOT_THE_PROTOCOL)
-        text, usage = "".join(self._texts), self._usage
+        if self._finish_reason in BROKEN_OFF:
+            raise failures.Failure(f"the server ended the answer with {self._finish_reason!r}")
+        text, usage = before_first("".join(self._texts), self._stop), self._usage
         details = usage.prompt_tokens_details or PromptDetails()
         return Completion(
             text=text,

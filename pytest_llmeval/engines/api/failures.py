@@ -51,7 +51,8 @@ def of_status(status: int, message: str, headers: Mapping[str, str]) -> Failure:
     if asked_wait_s is not None and asked_wait_s > LONGEST_ASKED_WAIT_S:
         what += f" (and asks to wait {asked_wait_s:.0f} s, which is too long to wait)"
     is_transient = status in TRANSIENT or status >= 500
-    return Failure(what, ADVICE.get(status, SEE_THE_SERVER), is_transient, asked_wait_s)
+    usual = SEE_THE_SERVER if is_transient else ADVICE[400]
+    return Failure(what, ADVICE.get(status, usual), is_transient, asked_wait_s)
 
 
 def of_stream_error(error: Any) -> Failure:

@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pytest_llmeval.engines.api import answers, failures
 from pytest_llmeval.engines.api.failures import Failure
 from pytest_llmeval.engines.api.settings import Settings
-from pytest_llmeval.schema import Completion, PromptStyle, Request
+from pytest_llmeval.schema import Completion, PromptStyle, Request, Sampling
 
 NO_KEY = "none"  # a server without keys takes any; the client insists on one
 # Where the errors of a connection that breaks in mid-answer come from: openai 3 speaks httpx2, 2 httpx.
 TRANSPORTS = frozenset({"httpx", "httpx2", "httpcore", "httpcore2", "anyio", "ssl"})
+LATE_ADVICE = "raise engine.request_timeout_s or lower engine.concurrency"
 
 
 class ServedModel(BaseModel):
@@ -55,7 +56,7 @@ class Server:
         Raises:
             Failure: no list came within `limit_s`.
         """
-        with self._failures():
+        with self._failures(Failure(f"no answer within {limit_s:g} s", failures.IS_IT_RUNNING)):
             async with asyncio.timeout(limit_s):
                 response = await self._client.models.with_raw_response.list(timeout=limit_s)
                 return _served(response.http_response.content)
@@ -71,24 +72,26 @@ class Server:
         endpoint = self._client.chat.completions if chat else self._client.completions
         self._in_flight += 1
         try:
-            with self._failures():
+            with self._failures(Failure("no whole answer in time", LATE_ADVICE)):
                 async with asyncio.timeout(self._settings.request_timeout_s):
-                    return await self._read(endpoint, arguments)
+                    return await self._read(endpoint, arguments, request.sampling)
         finally:
             self._in_flight -= 1
 
-    async def _read(self, endpoint: Any, arguments: Mapping[str, Any]) -> Completion:
-        answer = answers.Answer(self._clock(), self._in_flight)
+    async def _read(self, endpoint: Any, arguments: Mapping[str, Any], sampling: Sampling) -> Completion:
+        answer = answers.Answer(sampling, self._clock(), self._in_flight)
         async with endpoint.with_streaming_response.create(**arguments) as response:
             async for event in answers.events(response.iter_bytes()):
                 answer.add(event, self._clock())
+                if answer.stopped:
+                    break
         return answer.completion()
 
     async def close(self) -> None:
         await self._client.close()
 
     @contextmanager
-    def _failures(self) -> Iterator[None]:
+    def _failures(self, late: Failure) -> Iterator[None]:
         """Foreign errors become Failures, without the originals: those may hold headers."""
         try:
             yield
@@ -98,9 +101,7 @@ class Server:
             message = failures.message_of(error.body, error.message)
             raise failures.of_status(error.status_code, message, error.response.headers) from None
         except (TimeoutError, self._library.APITimeoutError):
-            raise Failure(
-                "no whole answer in time", "raise engine.request_timeout_s or lower engine.concurrency"
-            ) from None
+            raise late from None
         except UnicodeEncodeError:
             what = "the prompt holds half a surrogate pair, which UTF-8 cannot carry"
             raise Failure(what, "correct the problem's text", transient=False) from None

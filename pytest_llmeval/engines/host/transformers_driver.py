@@ -18,7 +18,8 @@ from transformers import (
 )
 
 from pytest_llmeval.engines.host import protocol
-from pytest_llmeval.engines.host.worker import Outbox, one_line
+from pytest_llmeval.engines.host.worker import Inbox, Outbox, one_line
+from pytest_llmeval.engines.stops import before_first
 from pytest_llmeval.engines.tables import read_table
 from pytest_llmeval.engines.transformers import Settings
 from pytest_llmeval.errors import ConfigurationError
@@ -58,7 +59,7 @@ class TransformersDriver:
             "batch_size": self.settings.batch_size,
         }
 
-    def serve(self, inbox: queue.SimpleQueue[Request], outbox: Outbox) -> None:
+    def serve(self, inbox: Inbox, outbox: Outbox) -> None:
         while True:
             rows = self.rows(waiting(inbox, self.settings.batch_size), outbox)
             if rows:
@@ -141,7 +142,7 @@ class Row:
         stop = self.request.sampling.stop
         if not stop:
             return False
-        tail = self._tokenizer.decode(self._tokens[-self._tail :], skip_special_tokens=True)
+        tail = self._decode(self._tokens[-self._tail :])
         return any(text in tail for text in stop)
 
     def completion(self, timing: Timing) -> Completion:
@@ -157,14 +158,14 @@ class Row:
     def _text(self) -> str:
         tokens = self._tokens[:-1] if self._tokens[-1] in self._ends else self._tokens
         context = self.prompt_ids[-CONTEXT_TOKENS:]
-        before = self._tokenizer.decode(context, skip_special_tokens=True)
-        text: str = self._tokenizer.decode(context + tokens, skip_special_tokens=True)
-        return text[len(before) :]
+        return self._decode(context + tokens)[len(self._decode(context)) :]
 
-
-def before_first(text: str, stop: Sequence[str]) -> str:
-    """`text` up to the first place where one of the stop strings begins."""
-    return text[: min((text.find(one) for one in stop if one in text), default=len(text))]
+    def _decode(self, tokens: list[int]) -> str:
+        # Some tokenizers would tidy spaces before punctuation: right for prose, wrong for code.
+        text: str = self._tokenizer.decode(
+            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
 
 
 class Draw(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped here
@@ -246,12 +247,12 @@ def end_tokens(config: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(token for token in (*ids, tokenizer.eos_token_id) if token is not None)
 
 
-def waiting(inbox: queue.SimpleQueue[Request], limit: int) -> list[Request]:
-    """At least one request, and as many more as wait already, up to `limit`."""
-    requests = [inbox.get()]
-    while len(requests) < limit:
+def waiting(inbox: Inbox, limit: int) -> list[Request]:
+    """What waits, up to `limit` messages, at least one; of these the requests: there is no cache to reset."""
+    messages = [inbox.get()]
+    while len(messages) < limit:
         try:
-            requests.append(inbox.get_nowait())
+            messages.append(inbox.get_nowait())
         except queue.Empty:
             break
-    return requests
+    return [message for message in messages if isinstance(message, Request)]

@@ -3,8 +3,6 @@
 Like all of the jail it does without pathlib, dataclasses and shutil: their imports make every fork dearer.
 """
 
-# ruff: noqa: PTH101, PTH106, PTH108, PTH116, PTH123
-
 from __future__ import annotations
 
 import os

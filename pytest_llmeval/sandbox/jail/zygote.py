@@ -332,7 +332,7 @@ def _kill_adopted() -> None:
     children = f"/proc/self/task/{os.getpid()}/children"
     for _ in range(200):
         try:
-            with open(children) as file:  # noqa: PTH123 - pathlib would make every fork dearer
+            with open(children) as file:
                 pids = [int(pid) for pid in file.read().split()]
         except OSError:
             return

@@ -1,8 +1,8 @@
-"""Fakes and contract tests for people who extend us, and for our own tests. Nothing here measures a model."""
+"""Contract tests: what every engine must do, written once, for ours and for those of others."""
 
 from __future__ import annotations
 
-import threading
+import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -10,90 +10,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from pytest_llmeval.engines import Engine, EngineContext, EngineInfo, Progress, create_engine
+from pytest_llmeval.engines import Engine, EngineContext, create_engine
 from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.problems import load_problem_set
-from pytest_llmeval.schema import (
-    Completion,
-    ModelSpec,
-    Problem,
-    Prompt,
-    PromptStyle,
-    Request,
-    Sampling,
-    Timing,
-)
-
-WRONG_BODY = "    return None\n"
-
-
-class FakeEngine:
-    """An engine without a model: it knows canonical solutions and gives as many as it is told.
-
-    Its `engine` table: `solves` (how many problems of the set it answers rightly, in published order; default
-    all), `fail_load` (a cause: it will not load), `dies_after` (it dies after so many answers). Use it as
-    `kind = "pytest_llmeval.testing:FakeEngine"`. `close()` releases nothing, because it holds nothing.
-    """
-
-    loads: ClassVar[list[str]] = []  # names of loaded models, in order; tests clear it
-
-    def __init__(self, spec: ModelSpec, context: EngineContext) -> None:
-        self.spec = spec
-        self._settings: dict[str, Any] = dict(spec.engine)
-        self._problems: dict[str, tuple[int, Problem]] = {}
-        self._answered = 0
-        self._closed = False
-        self._lock = threading.Lock()
-        context.log_path.write_text("the fake engine was made\n", encoding="utf-8")
-
-    def load(self, progress: Progress) -> EngineInfo:
-        progress("loading", "0 s")
-        if cause := self._settings.get("fail_load"):
-            raise EngineFault(str(cause))
-        FakeEngine.loads.append(self.spec.name)
-        problems = load_problem_set("humaneval").problems
-        self._problems = {problem.prompt: (index, problem) for index, problem in enumerate(problems)}
-        return EngineInfo(0.0, 0.0, {"engine": "fake"})
-
-    def submit(self, request: Request) -> Future[Completion]:
-        future: Future[Completion] = Future()
-        with self._lock:
-            dead = self._answered >= self._settings.get("dies_after", float("inf"))
-            self._answered += 1
-        if dead or self._closed:
-            cause = "was closed" if self._closed else "died, as it was told to"
-            future.set_exception(EngineFault(f"the fake engine {cause}"))
-        elif request.prompt.text not in self._problems:
-            future.set_exception(EngineFault("the fake engine knows problems of HumanEval only"))
-        else:
-            future.set_result(self._completion(request))
-        return future
-
-    def reset_cache(self) -> None:
-        pass
-
-    @property
-    def is_preparing(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        self._closed = True
-
-    def _completion(self, request: Request) -> Completion:
-        index, problem = self._problems[request.prompt.text]
-        right = index < self._settings.get("solves", len(self._problems))
-        body = problem.canonical_solution if right else WRONG_BODY
-        return Completion(
-            text=body,
-            finish_reason="stop",
-            prompt_tokens=len(request.prompt.text.split()),
-            completion_tokens=len(body.split()),
-            timing=Timing(concurrency=1, queue_s=0.0, ttft_s=0.1, decode_s=0.4, e2e_s=0.5),
-        )
-
-
-# ------------------------------------------------------------------------------------------- contract tests
-
+from pytest_llmeval.schema import Completion, ModelSpec, Prompt, PromptStyle, Request, Sampling
 
 EngineMaker = Callable[[ModelSpec], Engine]
 
@@ -173,25 +93,34 @@ class EngineContract:
         return [future.result(self.answer_timeout_s) for future in futures]
 
     def test_every_request_is_answered_once(self, engine: Engine, requests: Sequence[Request]) -> None:
-        calls: list[Future[Completion]] = []
+        calls: queue.SimpleQueue[Future[Completion]] = queue.SimpleQueue()
         futures = [engine.submit(request) for request in requests]
         for future in futures:
-            future.add_done_callback(calls.append)
-        assert all(isinstance(future.result(self.answer_timeout_s).text, str) for future in futures)
-        assert len(calls) == len(requests)
+            future.add_done_callback(calls.put)
+        answered = [calls.get(timeout=self.answer_timeout_s) for _ in requests]
+        assert {id(future) for future in answered} == {id(future) for future in futures}
+        assert all(isinstance(future.result().text, str) for future in answered)
+        assert calls.empty()
 
     def test_an_answer_does_not_depend_on_the_order_of_asking(
         self, engine: Engine, requests: Sequence[Request]
     ) -> None:
         """Answers go to the request that asked, not to the one that waited longest."""
         alone = [self.answers(engine, [request])[0].text for request in requests]
-        swapped = self.answers(engine, list(reversed(requests)))
-        firsts = [answer.text[:1] for answer in reversed(swapped)]
-        assert firsts == [text[:1] for text in alone]  # batching may change later tokens by rounding
+        swapped = [answer.text for answer in reversed(self.answers(engine, list(reversed(requests))))]
+        for text, expected in zip(swapped, alone, strict=True):
+            # Not equality: in a batch, rounding may change an answer from some token on.
+            assert in_common(text, expected) == max(in_common(text, other) for other in alone)
 
     def test_samples_are_requests_of_their_own(self, engine: Engine, requests: Sequence[Request]) -> None:
         samples = [variant(requests[0], index, seed=1000 + index) for index in range(2)]
         assert len(self.answers(engine, samples)) == 2
+
+    def test_an_emptied_cache_changes_no_answer(self, engine: Engine, requests: Sequence[Request]) -> None:
+        before = self.answers(engine, requests[:1])[0].text
+        engine.reset_cache()
+        assert self.answers(engine, requests[:1])[0].text == before
+        assert not engine.is_preparing
 
     def test_token_counts_are_counted_or_none(self, engine: Engine, requests: Sequence[Request]) -> None:
         for answer in self.answers(engine, requests):
@@ -295,6 +224,12 @@ class LoadedEngine:
     def take(self) -> Engine:
         engine, self._engine = self.get(), None
         return engine
+
+
+def in_common(one: str, other: str) -> int:
+    """How many characters two texts share from their beginning."""
+    differing = (index for index, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    return next(differing, min(len(one), len(other)))
 
 
 def unwatched(stage: str, detail: str) -> None:
