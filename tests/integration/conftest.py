@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_llmeval.store import read_records
+from pytest_llmeval.testing import FakeEngine
 
 REPOSITORY = Path(__file__).parents[2]
 SUITE = (REPOSITORY / "suites/coding/test_humaneval.py").read_text()
@@ -41,6 +42,7 @@ def project(pytester: pytest.Pytester) -> Callable[..., pytest.RunResult]:
     pytester.makefile(".ini", pytest=INI)
 
     def run(*args: str, registry: str = "") -> pytest.RunResult:
+        FakeEngine.loads.clear()  # runs in this process share the class
         Path("models.toml").write_text(REGISTRY + registry)
         return pytester.runpytest("-p", "no:cacheprovider", *args)
 
