@@ -26,6 +26,12 @@ ENGINE = "engine"
 PROBLEM_PARAMETER = "problem"
 
 
+class ModelName(str):
+    """A model's name as our parameter: a plain string to everyone else, and ours to know again."""
+
+    __slots__ = ()
+
+
 # ------------------------------------------------------------------------------------------------ models
 
 
@@ -140,7 +146,7 @@ def _problem_set_name(metafunc: pytest.Metafunc, run: Run) -> str:
 
 def _model_parameter(run: Run, name: str, with_categories: bool) -> Any:
     categories = run.specs[name].categories if with_categories else ()
-    return pytest.param(name, id=name, marks=[getattr(pytest.mark, category) for category in categories])
+    return pytest.param(ModelName(name), id=name, marks=[getattr(pytest.mark, category) for category in categories])
 
 
 def _problem_parameter(problem: Problem, problem_set: str) -> Any:
@@ -154,7 +160,8 @@ def _problem_parameter(problem: Problem, problem_set: str) -> Any:
 def model_of(item: pytest.Item) -> str | None:
     """The model an item runs on, None where it is not one of ours."""
     callspec = getattr(item, "callspec", None)
-    return callspec.params.get(ENGINE) if callspec else None
+    value = callspec.params.get(ENGINE) if callspec else None
+    return value if isinstance(value, ModelName) else None
 
 
 def problem_of(item: pytest.Item, run: Run) -> Problem | None:

@@ -85,11 +85,11 @@ def test_an_engine_that_breaks_a_promise_fails_its_test_only(pytester, name, bro
     pytester.makepyfile(bad_engines=ENGINES, test_engine=SUITE.format(name=name))
     pytester.syspathinsert()
     result = pytester.runpytest("-p", "no:cacheprovider", "-rf")
-    result.assert_outcomes(passed=10, failed=1)
+    result.assert_outcomes(passed=11, failed=1)
     result.stdout.fnmatch_lines([f"FAILED *::{broken_promise}*"])
 
 
 def test_an_honest_engine_passes(pytester):
     pytester.makepyfile(bad_engines=ENGINES, test_engine=SUITE.format(name="Honest"))
     pytester.syspathinsert()
-    pytester.runpytest("-p", "no:cacheprovider").assert_outcomes(passed=11)
+    pytester.runpytest("-p", "no:cacheprovider").assert_outcomes(passed=12)

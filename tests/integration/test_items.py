@@ -101,6 +101,18 @@ def test_a_projects_own_fixture_of_the_same_name_is_left_alone(project, pytester
     project().assert_outcomes(passed=1)
 
 
+def test_a_projects_own_parameter_of_the_same_name_is_left_alone(project, pytester):
+    pytester.makepyfile(
+        test_humaneval="""
+        import pytest
+        @pytest.mark.parametrize("engine", ["v8", [], 3])
+        def test_it(engine):
+            assert engine != "good"
+        """
+    )
+    project().assert_outcomes(passed=3)
+
+
 def test_an_unknown_problem_set_is_named(project, pytester):
     pytester.makepyfile(
         test_humaneval='import pytest\n@pytest.mark.problems("humanevil")\ndef test_it(record): pass'
