@@ -146,7 +146,9 @@ def _problem_set_name(metafunc: pytest.Metafunc, run: Run) -> str:
 
 def _model_parameter(run: Run, name: str, with_categories: bool) -> Any:
     categories = run.specs[name].categories if with_categories else ()
-    return pytest.param(ModelName(name), id=name, marks=[getattr(pytest.mark, category) for category in categories])
+    return pytest.param(
+        ModelName(name), id=name, marks=[getattr(pytest.mark, category) for category in categories]
+    )
 
 
 def _problem_parameter(problem: Problem, problem_set: str) -> Any:
