@@ -80,8 +80,10 @@ class Executor:
     def start(self) -> None:
         """Start every worker at the strongest level that proves itself; SandboxFault where none does.
 
-        May be called from any thread; the workers belong to threads of their own.
+        May be called from any thread: workers belong to threads of their own. Again, it does nothing.
         """
+        if self._started:
+            return
         self._interpreter = describe(self._python, self._site)
         refusals = []
         for level in CHOICES[self._choice]:

@@ -16,8 +16,8 @@ from pytest_llmeval.sandbox.launch import Launch
 START_TIMEOUT_S = 30.0
 DEATH_TIMEOUT_S = 10.0
 MODULES = (
-    "kernel", "seccomp", "landlock", "wire", "codec", "explain", "candidate", "inline", "checker", "confine",
-    "zygote",
+    "kernel", "seccomp", "landlock", "wire", "codec", "explain", "candidate", "inline", "checker",
+    "checkers", "confine", "zygote",
 )  # fmt: skip
 
 # Runs before anything of ours exists in the interpreter: builds the package `jail` from what the socket says.

@@ -32,6 +32,8 @@ CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
 
 _CAPABILITY_VERSION_3 = 0x20080522
+POLL_WITHOUT_PIDFD_MS = 20.0  # how often to look where `exit_event` has no descriptor
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -106,3 +108,8 @@ class Filter:
 def syscall(number: int, *arguments: object) -> int:
     """Any call by its number."""
     return _checked(_libc.syscall(number, *arguments), f"syscall {number}")
+
+
+def exit_event(pid: int) -> int | None:
+    """A descriptor that polls readable once `pid` ended; None where the system has no such thing."""
+    return os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None

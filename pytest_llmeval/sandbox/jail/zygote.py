@@ -18,16 +18,13 @@ import signal
 import socket
 import sys
 import time
-from collections import OrderedDict
 from typing import Any, NoReturn
 
-from . import candidate, checker, confine, inline, kernel, wire
+from . import candidate, checkers, confine, inline, kernel, wire
 
 CONTROL_FD = 200  # out of the way of what samples see
 ENTERED = b"\x06"  # a sample's first byte of output: all that follows is its own doing
 FAILED = b"\x15"
-POLL_WITHOUT_PIDFD_MS = 20.0
-PROBLEMS_KEPT = 256
 
 
 class Unreadable(io.StringIO):
@@ -60,7 +57,7 @@ def main(config: dict[str, Any]) -> None:
         if config["role"] == "candidates":
             Candidates(control, config, jail).serve()
         else:
-            _serve_checkers(control, config)
+            checkers.serve(control, config)
     except (EOFError, ConnectionError):  # the parent is gone or wants us gone
         confine.leave(jail, config["work"])
 
@@ -82,71 +79,6 @@ def _prepare_interpreter() -> None:
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     gc.collect()
     gc.freeze()  # a child's collections would copy every page they visit
-
-
-# ---------------------------------------------------------------- checkers
-
-
-def _serve_checkers(control: int, config: dict[str, Any]) -> None:
-    verdicts = socket.socket(fileno=config["verdicts"])
-    link = socket.socket(fileno=config["link"])
-    known: OrderedDict[str, checker.Tests | str] = OrderedDict()
-    while True:
-        problem = wire.read_message(control)
-        count, foretold = problem.pop("count"), problem.pop("foretold")
-        key = repr(problem)
-        if key not in known:  # compiled here, once: a fork that compiles copies pages
-            known[key] = checker.prepared(problem)
-            if len(known) > PROBLEMS_KEPT:
-                known.popitem(last=False)
-        tests = known[key]
-        if isinstance(tests, checker.Tests):
-            tests.foretell(foretold)
-        pid = os.fork()
-        if pid == 0:
-            _check(control, link, verdicts, tests, count)
-        code = _watched(pid, control)
-        if code:
-            lost = {"outcome": "lost", "detail": str(code), "retires": True, "foretold": False}
-            verdicts.send(json.dumps(lost).encode("ascii"))
-
-
-def _check(
-    control: int, link: socket.socket, verdicts: socket.socket, tests: checker.Tests | str, count: int
-) -> NoReturn:
-    try:
-        os.close(control)
-        checker.serve(link, verdicts, tests, count)
-        os._exit(0)
-    finally:
-        os._exit(70)
-
-
-def _watched(pid: int, control: int) -> int:
-    """The exit code of a checker; it is killed with us when the parent goes."""
-    poll = select.poll()
-    poll.register(control, 0)
-    ended = _exit_event(pid)
-    if ended is not None:
-        poll.register(ended, select.POLLIN)
-    while True:
-        ready = poll.poll(None if ended is not None else POLL_WITHOUT_PIDFD_MS)
-        if any(fd == control for fd, _ in ready):
-            os.kill(pid, signal.SIGKILL)
-            os._exit(0)
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            if ended is not None:
-                os.close(ended)
-            return os.waitstatus_to_exitcode(status)
-
-
-def _exit_event(pid: int) -> int | None:
-    """A descriptor that polls readable once `pid` ended; None where the system has no such thing."""
-    return os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
-
-
-# ---------------------------------------------------------------- candidates
 
 
 class Ended:
@@ -257,7 +189,7 @@ class Candidates:
         self, ended: Ended, pid: int, output: int, channel: int, announced: bytes, started: float, limits: Any
     ) -> None:
         """Collect until the checker is done, the candidate ends, or a limit is reached."""
-        exit_event = _exit_event(pid)
+        exit_event = kernel.exit_event(pid)
         poll = select.poll()
         poll.register(self._control, 0)
         for fd in (output, channel, exit_event):
@@ -270,7 +202,7 @@ class Candidates:
                 ended.status = "timeout"
                 break
             for fd, _ in poll.poll(
-                left_ms + 1 if exit_event is not None else min(left_ms, POLL_WITHOUT_PIDFD_MS)
+                left_ms + 1 if exit_event is not None else min(left_ms, kernel.POLL_WITHOUT_PIDFD_MS)
             ):
                 if fd == self._control:
                     raise EOFError
