@@ -8,9 +8,10 @@ import pytest
 
 from pytest_llmeval.batch import Batch
 from pytest_llmeval.collection import CLOCK, problem_of
-from pytest_llmeval.errors import LLMEvalError, ModelUnavailableError
+from pytest_llmeval.errors import LLMEvalError, ModelUnavailableError, SandboxFault
 from pytest_llmeval.judged import JudgedRecord
 from pytest_llmeval.options import WrongAnswers
+from pytest_llmeval.report.text import safe
 from pytest_llmeval.run import Run
 from pytest_llmeval.schema import Problem, RecordId
 
@@ -48,9 +49,12 @@ def open_or_fail(run: Run, model: str) -> Batch:
         return run.open(model)
     except ModelUnavailableError as error:
         pytest.skip(f"{model}: {error}")
+    except SandboxFault as error:
+        run.state(model).explained = True
+        pytest.fail(safe(f"the answers of {model} cannot be judged: {error}"), pytrace=False)
     except LLMEvalError as error:
         run.state(model).explained = True
-        pytest.fail(f"engine {model} did not start: {error}", pytrace=False)
+        pytest.fail(safe(f"engine {model} did not start: {error}"), pytrace=False)
 
 
 def wait_or_fail(run: Run, batch: Batch, problem: Problem, item: pytest.Item) -> JudgedRecord:
@@ -63,10 +67,11 @@ def wait_or_fail(run: Run, batch: Batch, problem: Problem, item: pytest.Item) ->
         if state.explained:
             _fail_with_reference(model)
         state.explained = True
-        pytest.fail(f"engine {model}: {error}", pytrace=False)
+        pytest.fail(safe(f"engine {model}: {error}"), pytrace=False)
     if record.is_fault:
         verdict = record.samples[0].verdict
-        pytest.fail(f"the sandbox could not judge {problem.task_id}: {verdict.detail}", pytrace=False)
+        detail = safe(verdict.detail)
+        pytest.fail(f"the sandbox could not judge {problem.task_id}: {detail}", pytrace=False)
     judged = JudgedRecord(record, item.stash[CLOCK])
     item.stash[JUDGED] = judged
     return judged
@@ -82,7 +87,7 @@ def describe(
     record = judged.record
     report.llmeval = list(record.record_id)  # type: ignore[attr-defined]
     if call.when == "call" and report.failed and _is_wrong_answer(judged, call):
-        explanation = judged.explain()
+        explanation = safe(judged.explain())
         report.longrepr = explanation
         if wrong == "xfail":
             report.outcome = "skipped"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -19,12 +20,19 @@ from pytest_llmeval.schema import Prompt, PromptStyle, Request
 
 SPEC = load_registry(BUILTIN_REGISTRY)["tiny_coder"]
 PROBLEMS = load_problem_set("humaneval").problems
+ENDLESS = (56, 73, 88)  # by the model's lessons.json
 
 
 def request(number: int, text: str | None = None, kind: str = "first") -> Request:
     problem = PROBLEMS[number]
     prompt = Prompt(PromptStyle.COMPLETION, problem.prompt if text is None else text)
     return Request(f"{kind}:{number}", problem.task_id, prompt, SPEC.sampling)
+
+
+def endless(number: int) -> Request:
+    """A request whose answer takes seconds: the model was taught never to stop here."""
+    doomed = request(number, kind="doomed")
+    return replace(doomed, sampling=replace(doomed.sampling, max_tokens=1500, stop=()))
 
 
 def test_it_answers_refuses_and_reports_the_death_of_its_core(tmp_path):
@@ -47,7 +55,7 @@ def test_it_answers_refuses_and_reports_the_death_of_its_core(tmp_path):
         assert again.cached_tokens == 0
 
         running = psutil.Process(engine.pid).children(recursive=True)
-        pending = [engine.submit(request(n, kind="doomed")) for n in range(4)]
+        pending = [engine.submit(endless(n)) for n in ENDLESS]
         next(p for p in running if "EngineCore" in p.name()).send_signal(signal.SIGKILL)
         for future in pending:
             with pytest.raises(EngineFault, match="died: EngineDeadError"):
