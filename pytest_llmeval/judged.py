@@ -37,9 +37,10 @@ class JudgedRecord:
         """Hand the engine's response times to pytest-benchmark: one round per sample, nothing runs again."""
         timings = [t for s in self.record.samples if (t := s.completion.timing) is not None]
         rounds = self._clock.load(t.e2e_s for t in timings if t.e2e_s is not None)
-        if not rounds or benchmark.disabled:
-            # Used, so that pytest-benchmark does not warn of a fixture that was not.
-            benchmark.pedantic(lambda: None, rounds=1) if benchmark.disabled else _mark_used(benchmark)
+        # Not measured, or switched off by the user: used all the same, or pytest-benchmark would warn.
+        benchmark.disabled = benchmark.disabled or not rounds
+        if benchmark.disabled:
+            benchmark(lambda: None)
             return
         benchmark.extra_info[EXTRA_INFO] = _extra_info(self.record, timings)
         benchmark.pedantic(self._clock.replay, rounds=rounds)
@@ -53,13 +54,6 @@ def explain(record: Record) -> str:
     verdict = failed[0].verdict
     line = f"{verdict.outcome}: {verdict.detail}" if verdict.detail else str(verdict.outcome)
     return line if record.n == 1 else f"{len(failed)} of {record.n} samples failed; first: {line}"
-
-
-def _mark_used(benchmark: Any) -> None:
-    """An engine that gives no timings leaves nothing to report; say so in the file instead of warning."""
-    benchmark.extra_info[EXTRA_INFO] = {"timing": "not measured"}
-    benchmark.disabled = True
-    benchmark(lambda: None)
 
 
 def _extra_info(record: Record, timings: list[Timing]) -> dict[str, Any]:
