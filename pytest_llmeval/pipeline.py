@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_until_done
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -40,6 +41,7 @@ from pytest_llmeval.schema import (
 from pytest_llmeval.store import RunStore
 
 WAIT_S = 0.25
+SETTLE_S = 10.0  # for judging what had arrived when a run is interrupted
 PROBE_WARM_UPS = 2
 
 ScoringPolicy = Literal["overlap", "after"]
@@ -78,6 +80,8 @@ class Pipeline:
         self._probes = itertools.count()
         self._prepared: dict[str, Engine] = {}
         self._open: dict[str, Engine] = {}
+        self._batches: list[Batch] = []
+        self._closed = False
 
     def prepare(self, name: str) -> None:
         """Make a model's engine ahead of `open`, so that it imports while others wait or load.
@@ -107,6 +111,7 @@ class Pipeline:
         futures: dict[RecordId, Future[Record]] = {record_id_of(name, t.problem): Future() for t in tasks}
         batch = Batch(spec, engine, self._scorer(), info, tasks, futures)
         after = self._policy(info) == "after"
+        self._batches.append(batch)
         batch.waiting.extend(self._submissions(batch, after))
         batch.submitted_at = time.monotonic()
         self._pump(batch)
@@ -196,6 +201,8 @@ class Pipeline:
         record = draft.add(sample)
         if record is None:
             return
+        if self._closed:
+            return
         future = batch.futures[draft.record_id]
         try:
             self._store.append(record)
@@ -257,11 +264,16 @@ class Pipeline:
             engine.close()
 
     def close(self) -> None:
-        """Close every engine, also those that were only preparing."""
+        """Close every engine, also those that were only preparing; answers that had arrived are still judged."""
         for engine in (*self._open.values(), *self._prepared.values()):
             engine.close()
         self._open.clear()
         self._prepared.clear()
+        # A dead engine has failed every future whose answer had not come; what is left is being judged.
+        wait_until_done(
+            [future for batch in self._batches for future in batch.futures.values()], timeout=SETTLE_S
+        )
+        self._closed = True
 
 
 def program_of(completion: Completion, problem: Problem, prompt: Prompt) -> Program | None:
