@@ -189,11 +189,12 @@ class GenerationContract(EngineContract):
             assert first.text == second.text
 
     def test_a_seed_decides_what_is_drawn(self, engine: Engine, requests: Sequence[Request]) -> None:
-        def drawn(seed: int) -> str:
-            return self.answers(engine, [variant(requests[0], seed, seed=seed, temperature=1.5)])[0].text
+        def drawn(request: Request, seed: int) -> str:
+            return self.answers(engine, [variant(request, seed, seed=seed, temperature=2.0)])[0].text
 
-        assert drawn(1) == drawn(1)
-        assert len({drawn(seed) for seed in range(6)}) > 1
+        assert drawn(requests[0], 1) == drawn(requests[0], 1)
+        # A model may be sure of one answer at any temperature, but not of all.
+        assert any(len({drawn(request, seed) for seed in range(6)}) > 1 for request in requests)
 
     def test_max_tokens_ends_an_answer(self, engine: Engine, requests: Sequence[Request]) -> None:
         for answer in self.answers(engine, [variant(request, 0, max_tokens=3) for request in requests]):
