@@ -6,14 +6,14 @@ from typing import NoReturn
 
 import pytest
 
-from pytest_llmeval.batch import Batch
+from pytest_llmeval.batch import Batch, record_id_of
 from pytest_llmeval.collection import CLOCK, problem_of
 from pytest_llmeval.errors import LLMEvalError, ModelUnavailableError, SandboxFault
 from pytest_llmeval.judged import JudgedRecord
 from pytest_llmeval.options import WrongAnswers
 from pytest_llmeval.report.text import safe
 from pytest_llmeval.run import Run
-from pytest_llmeval.schema import Problem, RecordId
+from pytest_llmeval.schema import Problem
 
 JUDGED = pytest.StashKey[JudgedRecord]()
 
@@ -35,7 +35,7 @@ def _already_answered(batch: Batch | None, item: pytest.Item, run: Run) -> bool:
     problem = problem_of(item, run)
     if batch is None or problem is None:
         return False
-    future = batch.futures[RecordId(batch.spec.name, problem.problem_set, problem.task_id)]
+    future = batch.futures[record_id_of(batch.spec.name, problem)]
     return not (future.done() and future.exception())
 
 
@@ -61,7 +61,7 @@ def wait_or_fail(run: Run, batch: Batch, problem: Problem, item: pytest.Item) ->
     """The item's Record; a fault that keeps it from coming fails the set-up."""
     model = batch.spec.name
     try:
-        record = run.wait(batch, RecordId(model, problem.problem_set, problem.task_id))
+        record = run.wait(batch, record_id_of(model, problem))
     except LLMEvalError as error:
         state = run.state(model)
         if state.explained:

@@ -46,6 +46,8 @@ class Run:
     states: dict[str, ModelState] = field(default_factory=dict)
     started_at: datetime = field(default_factory=datetime.now)
     _pipeline: Pipeline | None = None
+    _scoring: BackgroundExecutor | None = None
+    _closed: bool = False
     _store: RunStore | None = None
 
     @property
@@ -93,7 +95,7 @@ class Run:
         if not available:
             return None
         self._working_pipeline().prepare(available[0])
-        return self._sandbox.get().isolation
+        return self._working_sandbox().get().isolation
 
     def open(self, model: str) -> Batch:
         """Load a model and submit its whole plan.
@@ -144,16 +146,22 @@ class Run:
         return bool(self.options.probe) and self.specs[model].kind != "replay"
 
     def close(self) -> None:
-        """Stop whatever runs and write what is known. May be called twice."""
-        if self._pipeline:
-            self._pipeline.close()
-            self._pipeline = None
-        if self.used:
-            self.store.write_json(MANIFEST, self.manifest())
-            self.store.write_json(SUMMARY, summary_document(self.results()))
-            self._write_samples_results()
-            self.store.close()
-        self._sandbox.close()
+        """Stop whatever runs and write what is known. May be called twice; the second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._pipeline:
+                self._pipeline.close()
+                self._pipeline = None
+            if self.used:
+                self.store.write_json(MANIFEST, self.manifest())
+                self.store.write_json(SUMMARY, summary_document(self.results()))
+                self._write_samples_results()
+                self.store.close()
+        finally:
+            if self._scoring:
+                self._scoring.close()
 
     def _write_samples_results(self) -> None:
         if source := self.options.samples:
@@ -168,7 +176,7 @@ class Run:
                 {name: planned for name, planned in self.plan.items() if not self.state(name).unavailable},
                 self.specs,
                 create_engine=self._create_engine,
-                scorer=self._sandbox.get,
+                scorer=self._working_sandbox().get,
                 store=self.store,
                 policy=self._policy,
                 seed=self.options.seed,
@@ -176,7 +184,7 @@ class Run:
                 notify=self.notify,
             )
             asked = {task.problem.task_id: task.problem for tasks in self.plan.values() for task in tasks}
-            self._sandbox.start(list(asked.values()))
+            self._working_sandbox().start(list(asked.values()))
         return self._pipeline
 
     def _create_engine(self, spec: ModelSpec) -> Engine:
@@ -188,11 +196,12 @@ class Run:
             return self.options.scoring
         return "after" if info.facts.get("platform") == "cpu" else "overlap"
 
-    @cached_property
-    def _sandbox(self) -> BackgroundExecutor:
-        from pytest_llmeval.scoring import BackgroundExecutor
+    def _working_sandbox(self) -> BackgroundExecutor:
+        if self._scoring is None:
+            from pytest_llmeval.scoring import BackgroundExecutor
 
-        return BackgroundExecutor(self.options)
+            self._scoring = BackgroundExecutor(self.options)
+        return self._scoring
 
     # --------------------------------------------------------------------------------------- what it leaves
 
@@ -214,7 +223,7 @@ class Run:
             "started_at": self.started_at.astimezone().isoformat(timespec="seconds"),
             "versions": installed_versions(),
             "machine": machine(),
-            "sandbox": self._sandbox.describe(),
+            "sandbox": self._scoring.describe() if self._scoring else None,
             "seed": self.options.seed,
             "concurrency": self.options.concurrency or "all at once",
             "scoring": self.options.scoring,
