@@ -64,6 +64,7 @@ def test_collecting_imports_nothing_heavy(project, pytester):
     project("--collect-only", "-q")
     found = modules(pytester.runpytest_subprocess("--collect-only", "-q"))
     assert not {"torch", "transformers", "vllm", "pynvml", "numpy"} & found
+    assert not {"pytest_llmeval.pipeline", "pytest_llmeval.sandbox", "pytest_llmeval.extraction"} & found
 
 
 def test_a_whole_run_imports_no_model_library(project, pytester):

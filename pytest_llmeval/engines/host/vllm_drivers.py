@@ -28,6 +28,7 @@ else:
     import vllm.v1.worker.gpu_worker
 
 WARM_UP_TOKENS = 8
+WARM_UP_PROMPT: Any = {"prompt_token_ids": [1] * WARM_UP_TOKENS}
 
 
 def engine_arguments(spec: ModelSpec) -> dict[str, Any]:
@@ -54,6 +55,11 @@ def sampling_params(sampling: Sampling) -> SamplingParams:
         seed=sampling.seed if sampling.temperature else None,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
+
+
+def warm_up_params() -> SamplingParams:
+    """One short answer nobody sees, so that the first measured request does not pay for first times."""
+    return SamplingParams(max_tokens=WARM_UP_TOKENS, temperature=0, ignore_eos=True)
 
 
 def facts(config: Any) -> dict[str, Any]:
@@ -135,9 +141,7 @@ class StepDriver:
         return facts(self.engine.vllm_config)
 
     def _warm_up(self) -> None:
-        """One short answer nobody sees, so that the first measured request does not pay for first times."""
-        params = SamplingParams(max_tokens=WARM_UP_TOKENS, temperature=0, ignore_eos=True)
-        self.engine.add_request("warm-up", {"prompt_token_ids": [1] * WARM_UP_TOKENS}, params)
+        self.engine.add_request("warm-up", WARM_UP_PROMPT, warm_up_params())
         while self.engine.has_unfinished_requests():
             self.engine.step()
         self.engine.reset_prefix_cache()
@@ -194,8 +198,7 @@ class AsyncDriver:
         check_tokenizer(self.tokenizer)
         self.max_model_len = self.engine.model_config.max_model_len
         self.live = 0
-        params = SamplingParams(max_tokens=WARM_UP_TOKENS, temperature=0, ignore_eos=True)
-        await self._answer({"prompt_token_ids": [1] * WARM_UP_TOKENS}, params, "warm-up")
+        await self._answer(WARM_UP_PROMPT, warm_up_params(), "warm-up")
         await self.engine.reset_prefix_cache()
         return facts(self.engine.vllm_config)
 
