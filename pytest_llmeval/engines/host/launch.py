@@ -15,6 +15,8 @@ from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
+import psutil
+
 from pytest_llmeval.engines import EngineContext, EngineInfo, Progress, faults
 from pytest_llmeval.engines.host import protocol
 from pytest_llmeval.errors import EngineFault
@@ -23,13 +25,14 @@ from pytest_llmeval.schema import Completion, ModelSpec, Request
 WORKER = "pytest_llmeval.engines.host.worker"
 LOG_LINES_SHOWN = 12
 POLL_S = 0.25
+GONE_WITHIN_S = 30.0
 IMPORTING, LOADING = "importing", "loading"
 
 
 class HostedEngine:
     """An engine in a host process, which starts importing when this object is made.
 
-    `close()` kills the host's whole process group and waits until the host is reaped.
+    `close()` kills the host's whole process group and waits until no process of it runs.
     """
 
     def __init__(
@@ -146,6 +149,7 @@ class Host:
     def close(self) -> None:
         self.kill("the engine was closed")
         self._listener.join()
+        wait_until_gone(self.process.pid)
         self._socket.close()
 
     def _listen(self) -> None:
@@ -187,6 +191,23 @@ class Host:
         for future in lost:
             future.set_exception(EngineFault(self.explain()))
         self.settled.set()
+
+
+def wait_until_gone(group: int) -> None:
+    """Wait until no process of a killed group runs: a large one takes a while to give its memory back."""
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while running_in(group) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def running_in(group: int) -> list[psutil.Process]:
+    """The processes of a group that are neither gone nor zombies."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 def describe_exit(status: int) -> str:
