@@ -1,0 +1,59 @@
+"""`python -m pytest_llmeval COMMAND`: each command is a function, imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+from pytest_llmeval.errors import LLMEvalError
+from pytest_llmeval.extensions import suggestion
+
+USAGE_ERROR = 2
+
+
+class Command(NamedTuple):
+    """`target` is the "module:function" that takes the arguments after the command's name → exit code."""
+
+    target: str
+    says: str
+
+
+COMMANDS: dict[str, Command] = {}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; a mistake of the user is one message and exit code 2."""
+    name, *rest = arguments or ["--help"]
+    if name in ("-h", "--help"):
+        sys.stdout.write(overview())
+        return 0
+    try:
+        return run(name, rest)
+    except LLMEvalError as error:
+        sys.stderr.write(f"{error}\n")
+        return USAGE_ERROR
+
+
+def run(name: str, arguments: Sequence[str]) -> int:
+    """Import a command and call it.
+
+    Raises:
+        LLMEvalError: there is no such command, or it cannot do what it was asked.
+    """
+    if name not in COMMANDS:
+        raise LLMEvalError(f"no command {name!r}{suggestion(name, COMMANDS)}\n\n{overview()}")
+    module, _, function = COMMANDS[name].target.partition(":")
+    code: int = getattr(import_module(module), function)(arguments)
+    return code
+
+
+def overview() -> str:
+    width = max(map(len, COMMANDS), default=0)
+    lines = [f"  {name:{width}}  {command.says}" for name, command in COMMANDS.items()]
+    return "\n".join(["usage: python -m pytest_llmeval COMMAND [--help | ...]", "", *lines, ""])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
