@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "plugin": {"options", "hooks", "hookspecs"},
     "registry": set(),
     "devices": set(),
+    "telemetry": set(),
     "problems": set(),
     "prompting": set(),
     "extraction": set(),

@@ -1,0 +1,219 @@
+"""Telemetry of one model: readings given to the phase that is current, and written down as they come."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_llmeval.telemetry.figures import PhaseFigures, PhaseTally
+from pytest_llmeval.telemetry.host import HostGroup
+from pytest_llmeval.telemetry.nvml import Gpu, GpuFacts, NoDevices, Nvml
+from pytest_llmeval.telemetry.readings import DeviceReading, HostReading
+from pytest_llmeval.telemetry.sampler import Sampler
+
+DEFAULT_RATE_HZ = 10.0
+SERVED_ELSEWHERE = "the model is served by a process or machine that is not this run's"
+OWN_PROCESS = "the engine has no process of its own"
+
+
+@dataclass(frozen=True)
+class ModelTelemetry:
+    """What was seen of one model. `why` says of each figure that is not available for what reason.
+
+    Its keys are fields of DeviceReading, or `device` and `host` where nothing of these could be read.
+    `sampler_share` is what sampling cost, in cores.
+    """
+
+    rate_hz: float
+    devices: tuple[GpuFacts, ...] = ()
+    driver: str | None = None
+    phases: tuple[PhaseFigures, ...] = ()
+    why: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, int] = field(default_factory=dict)
+    sampler_share: float | None = None
+
+    def phase(self, name: str) -> PhaseFigures | None:
+        return next((phase for phase in self.phases if phase.name == name), None)
+
+    @property
+    def memory_peak_bytes(self) -> int | None:
+        """The most that all devices together held in any phase; under vLLM mostly what it reserved."""
+        return max((p for phase in self.phases if (p := phase.device_memory_peak_bytes)), default=None)
+
+    @property
+    def host_memory_peak_bytes(self) -> int | None:
+        """Host memory of the engine's process group at its peak: PSS would be less, and is read rarely."""
+        return max((p for phase in self.phases if (p := phase.host.rss_peak_bytes)), default=None)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be watched: the engine's process group and the devices it may use.
+
+    `group` is None where the engine has no processes of its own; `absent` then says why.
+    """
+
+    model: str
+    group: int | None
+    visible: str | None  # CUDA_VISIBLE_DEVICES of the engine
+    device_count: int = 1
+    absent: str = OWN_PROCESS
+
+
+class Watch:
+    """Watches one model from before it loads until `close()`, in phases. Readings between phases are written only.
+
+    Lines of `path`: one `start`, then `device`, `host`, `phase` and `item` as they come, one `end`; times are
+    seconds since the start.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        path: Path,
+        *,
+        rate_hz: float = DEFAULT_RATE_HZ,
+        open_nvml: Callable[[], Nvml] = Nvml,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._rate_hz = rate_hz
+        self._started_at = clock()
+        self._lock = threading.RLock()
+        self._tallies: dict[str, PhaseTally] = {}
+        self._current: PhaseTally | None = None
+        self._phase_began: tuple[str, float] | None = None
+        self._host = None if target.group is None else HostGroup(target.group)
+        self._why: dict[str, str] = {} if self._host else {"host": target.absent}
+        self._nvml: Nvml | None = None
+        self._gpus = self._open_devices(target, open_nvml)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("w", encoding="ascii")
+        self._write("start", **self._describe(target))
+        self._sampler = Sampler(self._gpus, self._host, self._take, rate_hz=rate_hz, clock=clock)
+        self._sampler.start()
+
+    def _open_devices(self, target: Target, open_nvml: Callable[[], Nvml]) -> Sequence[Gpu]:
+        if target.group is None:
+            self._why["device"] = target.absent
+            return ()
+        try:
+            self._nvml = open_nvml()
+            host = self._host
+            group: Callable[[], set[int]] = host.ids if host else set
+            return self._nvml.devices(target.visible, target.device_count, group)
+        except NoDevices as reason:
+            self._why["device"] = str(reason)
+            return ()
+
+    def _describe(self, target: Target) -> dict[str, Any]:
+        return {
+            "model": target.model,
+            "wall_clock_s": time.time(),
+            "rate_hz": self._rate_hz,
+            "driver": self._nvml.driver() if self._nvml else None,
+            "devices": [dataclasses.asdict(gpu.facts) for gpu in self._gpus],
+            "not_available": self._why,
+        }
+
+    # ------------------------------------------------------------------------------------------- phases
+
+    def enter(self, name: str | None) -> None:
+        """End the current phase and begin another, or none. The moment between them is read for both."""
+        self._sampler.sample(with_pss=self._phase_began is not None)
+        with self._lock:
+            now = self._clock()
+            if self._current and self._phase_began:
+                old, began = self._phase_began
+                self._current.pause(now - began)
+                self._write("phase", name=old, from_s=began - self._started_at, to_s=now - self._started_at)
+            self._current = self._tallies.setdefault(name, PhaseTally(name)) if name else None
+            self._phase_began = (name, now) if name else None
+        if name:
+            self._sampler.sample()
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """The phase `name`, as long as the block lasts."""
+        self.enter(name)
+        try:
+            yield
+        finally:
+            self.enter(None)
+
+    def item(self, problem_set: str, task_id: str, sample: int, from_s: float, to_s: float) -> None:
+        """Note when the engine worked on one sample of an item, by the watch's clock: the window of its readings."""
+        began, ended = from_s - self._started_at, to_s - self._started_at
+        self._write("item", problem_set=problem_set, task_id=task_id, sample=sample, from_s=began, to_s=ended)
+
+    def figures(self, name: str) -> PhaseFigures | None:
+        """The figures of a phase that has ended."""
+        with self._lock:
+            return self._tallies[name].figures() if name in self._tallies else None
+
+    def close(self) -> ModelTelemetry:
+        """Stop sampling, finish the file, let the driver go."""
+        if self._phase_began:
+            self.enter(None)
+        self._sampler.stop()
+        result = self._result()
+        self._write("end", not_available=result.why, errors=result.errors, sampler_share=result.sampler_share)
+        self._file.close()
+        if self._nvml:
+            self._nvml.close()
+        return result
+
+    def _result(self) -> ModelTelemetry:
+        seconds = self._clock() - self._started_at
+        errors = {name: count for gpu in self._gpus for name, count in gpu.errors.items()}
+        return ModelTelemetry(
+            rate_hz=self._rate_hz,
+            devices=tuple(gpu.facts for gpu in self._gpus),
+            driver=self._nvml.driver() if self._nvml else None,
+            phases=tuple(tally.figures() for tally in self._tallies.values()),
+            why=self._reasons(),
+            errors=errors,
+            sampler_share=self._sampler.cpu_s / seconds if seconds else None,
+        )
+
+    def _reasons(self) -> dict[str, str]:
+        why = dict(self._why)
+        for gpu in self._gpus:
+            why |= gpu.absent
+            if gpu.errors:
+                why["errors"] = f"{sum(gpu.errors.values())} queries failed; the last: {gpu.last_error}"
+        if self._sampler.failures:
+            why["sampler"] = "; ".join(self._sampler.failures)
+        return why
+
+    # ------------------------------------------------------------------------------------------ readings
+
+    def _take(self, reading: DeviceReading | HostReading) -> None:
+        with self._lock:
+            if self._current:
+                self._current.add(reading)
+            known = {k: v for k, v in dataclasses.asdict(reading).items() if v is not None}
+            known["at_s"] = reading.at_s - self._started_at
+            self._write("host" if isinstance(reading, HostReading) else "device", **known)
+
+    def _write(self, kind: str, **values: Any) -> None:
+        line = json.dumps({"type": kind, **_rounded(values)}, allow_nan=False)
+        with self._lock:
+            if self._file.closed:
+                return
+            try:
+                self._file.write(f"{line}\n")
+            except OSError as error:  # a full disk costs the readings, not the run
+                self._why["file"] = f"readings are missing in {self._file.name}: {error.strerror}"
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """Times to the microsecond: more digits would be noise, and most of the file."""
+    return {key: round(value, 6) if isinstance(value, float) else value for key, value in values.items()}
