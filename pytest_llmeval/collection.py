@@ -7,6 +7,7 @@ plugins reorder first, then items are grouped by model again, so that each model
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from pytest_llmeval import workers
 from pytest_llmeval.benchmarking import VirtualClock
 from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.registry import check_sampling
 from pytest_llmeval.run import Run
 from pytest_llmeval.schema import Problem, Task
 
@@ -95,7 +97,10 @@ def _looks_like_a_name(config: pytest.Config, entry: str) -> bool:
 def register_markers(config: pytest.Config, run: Run) -> None:
     """Declare every marker our items can carry, so that --strict-markers passes."""
     add = config.addinivalue_line
-    add("markers", "problems(name): the problem set a test runs on")
+    add(
+        "markers",
+        "problems(name, n=1, temperature=0.0, ...): the problem set a test runs on, and how its answers are drawn",
+    )
     for name in run.selection.problem_sets.targets:
         add("markers", f"{name}: items of the problem set {name}")
     for category in sorted({c for spec in run.specs.values() for c in spec.categories}):
@@ -141,6 +146,7 @@ def _problem_set_name(metafunc: pytest.Metafunc, run: Run) -> str:
         )
     name = str(marker.args[0])
     run.selection.problem_sets.check(name, metafunc.definition.nodeid)
+    check_sampling(marker.kwargs, f"{metafunc.definition.nodeid}, @pytest.mark.problems")
     return name
 
 
@@ -192,7 +198,10 @@ class CollectionHooks:
         if workers.is_worker(config) and any(model_of(item) for item in items):
             workers.refuse(config)
             items[:] = [item for item in items if model_of(item) is None]
-        make_plan(self._run, items)
+        try:
+            make_plan(self._run, items)
+        except ConfigurationError as error:
+            raise pytest.UsageError(str(error)) from error
 
 
 def _drop_models(config: pytest.Config, items: list[pytest.Item], names: set[str]) -> None:
@@ -211,18 +220,39 @@ def group_by_model(items: list[pytest.Item]) -> None:
 
 
 def make_plan(run: Run, items: list[pytest.Item]) -> None:
-    """Which problems each model will be asked: the union over all selected items, each once."""
-    planned: dict[str, dict[tuple[str, str], Task]] = {}
+    """Which problems each model will be asked: the union over all selected items, each once.
+
+    Raises:
+        ConfigurationError: two items want answers to one problem that are drawn differently.
+    """
+    planned: dict[str, dict[tuple[str, str], tuple[Task, pytest.Item]]] = {}
     for item in items:
         model = model_of(item)
         if model is None:
             continue
         tasks = planned.setdefault(model, {})
-        if problem := problem_of(item, run):
-            tasks[problem.problem_set, problem.task_id] = run.selection.task(model, problem)
+        if (problem := problem_of(item, run)) and (marker := item.get_closest_marker("problems")):
+            task = run.selection.task(model, problem, marker.kwargs)
+            first, other = tasks.setdefault((problem.problem_set, problem.task_id), (task, item))
+            if first != task:
+                raise ConfigurationError(_asked_twice(first, other, task, item))
             _give_clock(item, model)
     run.plan.clear()
-    run.plan.update({model: list(tasks.values()) for model, tasks in planned.items()})
+    run.plan.update({model: [task for task, _ in tasks.values()] for model, tasks in planned.items()})
+
+
+def _asked_twice(first: Task, one: pytest.Item, second: Task, other: pytest.Item) -> str:
+    here, there = asdict(first.sampling), asdict(second.sampling)
+    differing = [key for key in here if here[key] != there[key]]
+
+    def told(item: pytest.Item, sampling: dict[str, Any]) -> str:
+        return f"{item.nodeid} ({', '.join(f'{key}={sampling[key]!r}' for key in differing)})"
+
+    return (
+        f"a run asks a model for each problem in one way, but {told(one, here)} and {told(other, there)} differ. "
+        "Select one of the two suites, or let the second run on a model entry of its own (`extends`, "
+        "docs/models.md)"
+    )
 
 
 def _give_clock(item: pytest.Item, model: str) -> None:

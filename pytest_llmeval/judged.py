@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_llmeval.benchmarking import EXTRA_INFO, VirtualClock
-from pytest_llmeval.schema import Record, Sample, Timing
+from pytest_llmeval.schema import PassRule, Record, Sample, Timing, Verdict
 
 
 class JudgedRecord:
     """A finished Record; `assert record.passed, record.explain()` is a whole test."""
 
-    def __init__(self, record: Record, clock: VirtualClock) -> None:
+    def __init__(self, record: Record, clock: VirtualClock, rule: PassRule = PassRule.ANY) -> None:
         self.record = record
+        self.rule = rule
         self._clock = clock
 
     def __repr__(self) -> str:
@@ -22,16 +23,16 @@ class JudgedRecord:
 
     @property
     def passed(self) -> bool:
-        """True where at least one sample passed."""
-        return self.record.passed
+        """True where enough samples passed: any, all or more than half of them (--llmeval-pass)."""
+        return self.record.passes(self.rule)
 
     @property
     def samples(self) -> tuple[Sample, ...]:
         return self.record.samples
 
     def explain(self) -> str:
-        """Why it did not pass, in one line."""
-        return explain(self.record)
+        """Why it did not pass, in one line; with several samples also how many passed."""
+        return explain(self.record, self.rule)
 
     def report_timing(self, benchmark: Any) -> None:
         """Hand the engine's response times to pytest-benchmark: one round per sample, nothing runs again."""
@@ -46,14 +47,25 @@ class JudgedRecord:
         benchmark.pedantic(self._clock.replay, rounds=rounds)
 
 
-def explain(record: Record) -> str:
-    """One line on a Record: `passed`, or the first failed sample's outcome and detail."""
-    failed = [sample for sample in record.samples if not sample.verdict.passed]
-    if not failed:
-        return "passed"
-    verdict = failed[0].verdict
-    line = f"{verdict.outcome}: {verdict.detail}" if verdict.detail else str(verdict.outcome)
-    return line if record.n == 1 else f"{len(failed)} of {record.n} samples failed; first: {line}"
+def explain(record: Record, rule: PassRule = PassRule.ANY) -> str:
+    """One line on a Record: `passed`, or the first failed sample's outcome and detail.
+
+    With several samples: `3 of 20 samples passed (all are needed); first failure: …`.
+    """
+    failed = [sample.verdict for sample in record.samples if not sample.verdict.passed]
+    if record.n == 1:
+        return _told(failed[0]) if failed else "passed"
+    counted = f"{record.correct} of {record.n} samples passed"
+    if record.judged < record.n:
+        counted += f", {record.n - record.judged} could not be judged"
+    if not record.passes(rule):
+        needed = {PassRule.ANY: "one is", PassRule.ALL: "all are", PassRule.MAJORITY: "more than half are"}
+        counted += f" ({needed[rule]} needed)"
+    return f"{counted}; first failure: {_told(failed[0])}" if failed else counted
+
+
+def _told(verdict: Verdict) -> str:
+    return f"{verdict.outcome}: {verdict.detail}" if verdict.detail else str(verdict.outcome)
 
 
 def _extra_info(record: Record, timings: list[Timing]) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
+from collections import Counter
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pytest_llmeval import devices
-from pytest_llmeval.schema import ModelSpec
+from pytest_llmeval.schema import ModelSpec, Task
 
 # Whatever takes part in a score or a timing.
 PACKAGES = (
@@ -41,3 +43,12 @@ def describe_model(spec: ModelSpec) -> dict[str, Any]:
     """A ModelSpec for the manifest; of its environment only the names, because values may be secrets."""
     fields = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
     return {**fields, "environment": sorted(spec.environment)}
+
+
+def describe_plan(tasks: Iterable[Task]) -> list[dict[str, Any]]:
+    """How a model is really asked, the suites and the command line included: a row per sampling in use."""
+    counted = Counter((task.problem.problem_set, task.sampling) for task in tasks)
+    return [
+        {"problem_set": name, "problems": count, "sampling": sampling}
+        for (name, sampling), count in counted.items()
+    ]

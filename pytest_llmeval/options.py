@@ -21,6 +21,9 @@ SANDBOX_LIMITS = (
 
 WrongAnswers = Literal["fail", "xfail"]
 Scoring = Literal["auto", "overlap", "after"]
+Passing = Literal[
+    "any", "all", "majority"
+]  # the values of schema.PassRule, which is not imported until needed
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Options:
     sandbox_limits: Mapping[str, float] = field(default_factory=dict)
     sandbox_site: tuple[Path, ...] = ()
     probe: int = 16
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    passing: Passing = "any"
     load_timeout_s: float = 1800.0
 
 
@@ -75,6 +80,23 @@ DECLARED: dict[str, dict[str, Any]] = {
         "default": 0,
         "metavar": "S",
         "help": "seed of --llmeval-sample and of sampling (default: 0)",
+    },
+    "n": {
+        "type": int,
+        "metavar": "N",
+        "help": "how many answers each model gives to each problem: overrides models.toml and the suites",
+    },
+    "sampling": {
+        "action": "append",
+        "default": [],
+        "metavar": "KEY=VALUE",
+        "help": "how answers are drawn, as in a `sampling` table of models.toml, may be repeated; overrides "
+        "models.toml and the suites: --llmeval-n 20 --llmeval-sampling temperature=0.8",
+    },
+    "pass": {
+        "choices": ["any", "all", "majority"],
+        "default": "any",
+        "help": "how many of a problem's answers must be right for its item to pass (default: any)",
     },
     "concurrency": {
         "default": "auto",
@@ -187,6 +209,8 @@ def read(config: pytest.Config) -> Options:
         sandbox_limits=_sandbox_limits(config),
         sandbox_site=tuple(config.getini("llmeval_sandbox_site")),
         probe=_probe(option.llmeval_probe),
+        sampling=_sampling(option),
+        passing=option.llmeval_pass,
         load_timeout_s=option.llmeval_load_timeout,
     )
 
@@ -225,6 +249,28 @@ def _sandbox_limits(config: pytest.Config) -> dict[str, float]:
             raise ConfigurationError(f"sandbox limit {given!r}: must be a number, as in {key.strip()}=5")
         limits[key.strip()] = number if key.strip() == "wall_s" else int(number)
     return limits
+
+
+def _sampling(option: Any) -> dict[str, Any]:
+    """`KEY=VALUE` as in TOML; --llmeval-n N is short for n=N. What the keys may be, the registry knows."""
+    import tomllib
+
+    given: dict[str, Any] = {}
+    for line in option.llmeval_sampling:
+        try:
+            given |= tomllib.loads(line)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigurationError(
+                f"--llmeval-sampling {line!r}: must be KEY=VALUE as in models.toml, e.g. temperature=0.8 or "
+                f"stop=['\\ndef '] ({error})"
+            ) from error
+    if option.llmeval_n is not None:
+        given["n"] = option.llmeval_n
+    if given and option.llmeval_samples:
+        raise ConfigurationError(
+            "--llmeval-samples brings answers that are already drawn: leave out --llmeval-n and --llmeval-sampling"
+        )
+    return given
 
 
 def _concurrency(given: str) -> int | None:

@@ -13,7 +13,7 @@ from pytest_llmeval.judged import JudgedRecord
 from pytest_llmeval.options import WrongAnswers
 from pytest_llmeval.report.text import safe
 from pytest_llmeval.run import Run
-from pytest_llmeval.schema import Problem
+from pytest_llmeval.schema import PassRule, Problem
 
 JUDGED = pytest.StashKey[JudgedRecord]()
 
@@ -72,7 +72,7 @@ def wait_or_fail(run: Run, batch: Batch, problem: Problem, item: pytest.Item) ->
         verdict = record.samples[0].verdict
         detail = safe(verdict.detail)
         pytest.fail(f"the sandbox could not judge {problem.task_id}: {detail}", pytrace=False)
-    judged = JudgedRecord(record, item.stash[CLOCK])
+    judged = JudgedRecord(record, item.stash[CLOCK], PassRule(run.options.passing))
     item.stash[JUDGED] = judged
     return judged
 

@@ -21,6 +21,7 @@ from typing import Any, Literal, Protocol
 from pytest_llmeval.batch import Batch, RecordDraft, Scorer, progress, record_id_of
 from pytest_llmeval.engines import Engine, EngineInfo
 from pytest_llmeval.errors import EngineFault, LLMEvalError
+from pytest_llmeval.exact_match import CanonicalSolution
 from pytest_llmeval.extraction import extract
 from pytest_llmeval.prompting.styles import build_prompt
 from pytest_llmeval.schema import (
@@ -81,6 +82,7 @@ class Pipeline:
         self._prepared: dict[str, Engine] = {}
         self._open: dict[str, Engine] = {}
         self._batches: list[Batch] = []
+        self._canonical: dict[tuple[str, str], CanonicalSolution] = {}
         self._closed = False
 
     def prepare(self, name: str) -> None:
@@ -193,9 +195,15 @@ class Pipeline:
                 verdict = Verdict(Outcome.SANDBOX_ERROR, f"{type(error).__name__}: {error}")
             else:
                 verdict = judged(done.result(), completion)
-            self._scored(batch, draft, Sample(index, completion, program, verdict))
+            same = verdict.passed and self._canonical_of(draft.problem).equals(program.source)
+            self._scored(batch, draft, Sample(index, completion, program, verdict, same))
 
         future.add_done_callback(finish)
+
+    def _canonical_of(self, problem: Problem) -> CanonicalSolution:
+        """Read once for all models and samples."""
+        key = (problem.problem_set, problem.task_id)
+        return self._canonical.setdefault(key, CanonicalSolution(problem))
 
     def _scored(self, batch: Batch, draft: RecordDraft, sample: Sample) -> None:
         record = draft.add(sample)

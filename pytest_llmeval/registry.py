@@ -37,7 +37,7 @@ class Table(BaseModel):
 
 class SamplingTable(Table):
     n: int = Field(default=1, ge=1)
-    temperature: float = Field(default=0.0, ge=0)
+    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = Field(default=0, ge=0)
     min_p: float = Field(default=0.0, ge=0, le=1)
@@ -252,6 +252,25 @@ def _keys_at(parents: list[int | str]) -> list[str]:
     table = tables.get(str(parents[0]), ModelTable) if parents else ModelTable
     extra = () if parents else tuple(INHERITANCE_KEYS)
     return [*table.model_fields, *extra]
+
+
+def check_sampling(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Some keys of a `sampling` table, as a suite's marker or the command line gives them.
+
+    Raises:
+        ConfigurationError: unknown keys or values that make no sense; all of them are named.
+    """
+    listed = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
+    try:
+        _SamplingOnly.model_validate({"sampling": listed})
+    except ValidationError as error:
+        mistakes = [line.removeprefix(f"{where}.sampling.") for line in _explain(where, error)]
+        raise ConfigurationError(f"{where}: {'; '.join(mistakes)}") from error
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in listed.items()}
+
+
+class _SamplingOnly(Table):
+    sampling: SamplingTable
 
 
 def _spec(name: str, table: ModelTable, home: Path) -> ModelSpec:

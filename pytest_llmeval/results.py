@@ -10,7 +10,7 @@ from typing import Any
 from pytest_llmeval.batch import Batch
 from pytest_llmeval.engines import EngineInfo
 from pytest_llmeval.metrics.summary import ModelSummary, summarise
-from pytest_llmeval.schema import SCHEMA_VERSION, Completion, ModelSpec, Record
+from pytest_llmeval.schema import SCHEMA_VERSION, Completion, ModelSpec, PassRule, Record
 
 
 class Status(StrEnum):
@@ -49,10 +49,16 @@ class ModelResult:
     summary: ModelSummary
 
 
-def result_of(spec: ModelSpec, selected: int, state: ModelState, records: Iterable[Record]) -> ModelResult:
+def result_of(
+    spec: ModelSpec,
+    selected: int,
+    state: ModelState,
+    records: Iterable[Record],
+    rule: PassRule = PassRule.ANY,
+) -> ModelResult:
     """Compute one model's line from its Records; `selected` is how many problems it was to be asked."""
     batch = state.batch
-    summary = summarise(records, batch.seconds if batch else None, state.probe)
+    summary = summarise(records, batch.seconds if batch else None, state.probe, rule)
     info = batch.info if batch else EngineInfo()
     return ModelResult(spec, _status(state, selected, summary), state.reason, selected, info, summary)
 

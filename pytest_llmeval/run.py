@@ -13,10 +13,10 @@ from pytest_llmeval import devices, samples
 from pytest_llmeval.batch import Batch
 from pytest_llmeval.engines import Engine, EngineContext, EngineInfo, create_engine
 from pytest_llmeval.errors import EngineFault, LLMEvalError, ModelUnavailableError
-from pytest_llmeval.manifest import describe_model, installed_versions, machine
+from pytest_llmeval.manifest import describe_model, describe_plan, installed_versions, machine
 from pytest_llmeval.options import Options
 from pytest_llmeval.results import ModelResult, ModelState, result_of, summary_document
-from pytest_llmeval.schema import SCHEMA_VERSION, ModelSpec, Record, RecordId, Task
+from pytest_llmeval.schema import SCHEMA_VERSION, ModelSpec, PassRule, Record, RecordId, Task
 from pytest_llmeval.selection import Selection
 from pytest_llmeval.store import (
     MANIFEST,
@@ -207,13 +207,14 @@ class Run:
 
     def results(self) -> Iterator[ModelResult]:
         """One result per planned model, in the order of the plan, computed from the Records on disk."""
+        rule = PassRule(self.options.passing)
         by_model: dict[str, list[Record]] = {name: [] for name in self.plan}
         if self._store:
             for record in self._store.records():
                 by_model.setdefault(record.model, []).append(record)
         for name, tasks in self.plan.items():
             state = self.states.get(name, ModelState())
-            yield result_of(self.specs[name], len(tasks), state, by_model[name])
+            yield result_of(self.specs[name], len(tasks), state, by_model[name], rule)
 
     def manifest(self) -> dict[str, Any]:
         """What produced these Records: versions, machine, settings; no secrets."""
@@ -228,6 +229,8 @@ class Run:
             "concurrency": self.options.concurrency or "all at once",
             "scoring": self.options.scoring,
             "models": {name: describe_model(self.specs[name]) for name in self.plan},
+            "asked": {name: describe_plan(planned) for name, planned in self.plan.items()},
+            "item_passes": self.options.passing,
             "selected": {name: len(planned) for name, planned in self.plan.items()},
             "engines": {name: state.batch.info for name, state in self.states.items() if state.batch},
         }

@@ -35,6 +35,19 @@ class Outcome(StrEnum):
         return self is Outcome.SANDBOX_ERROR
 
 
+class PassRule(StrEnum):
+    """When an item with several samples passes; with one sample the three are the same."""
+
+    ANY = "any"
+    ALL = "all"
+    MAJORITY = "majority"  # more than half
+
+    def holds(self, correct: int, judged: int) -> bool:
+        """True where `correct` of `judged` samples are enough; never without a judged sample."""
+        needed = {PassRule.ANY: 1, PassRule.ALL: judged, PassRule.MAJORITY: judged // 2 + 1}
+        return judged > 0 and correct >= needed[self]
+
+
 class Channel(StrEnum):
     """Where tests run relative to the candidate: `split` in another process, `inline` in the same one."""
 
@@ -207,12 +220,16 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One Completion with the Program made from it (None: no code was found) and its Verdict."""
+    """One Completion with the Program made from it (None: no code was found) and its Verdict.
+
+    `exact_match`: a program that passed is, as a syntax tree, the canonical solution.
+    """
 
     index: int
     completion: Completion
     program: Program | None
     verdict: Verdict
+    exact_match: bool = False
 
 
 class RecordId(NamedTuple):
@@ -243,14 +260,18 @@ class Record:
         return len(self.samples)
 
     @property
+    def judged(self) -> int:
+        """How many samples the sandbox could judge."""
+        return sum(not sample.verdict.outcome.is_fault for sample in self.samples)
+
+    @property
     def correct(self) -> int:
         """How many samples passed."""
         return sum(sample.verdict.passed for sample in self.samples)
 
-    @property
-    def passed(self) -> bool:
-        """True where at least one sample passed."""
-        return self.correct > 0
+    def passes(self, rule: PassRule) -> bool:
+        """Whether enough of the judged samples passed."""
+        return rule.holds(self.correct, self.judged)
 
     @property
     def is_fault(self) -> bool:

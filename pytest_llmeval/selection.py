@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pytest_llmeval import problems, samples
 from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.extensions import Catalogue, engines, problem_sets, suggestion
 from pytest_llmeval.options import Options
-from pytest_llmeval.registry import load_registry
+from pytest_llmeval.registry import check_sampling, load_registry
 from pytest_llmeval.schema import ModelSpec, Problem, Task
 
 
@@ -32,6 +33,7 @@ class Selection:
         Raises:
             ConfigurationError: the registry, or the file of samples, holds mistakes.
         """
+        check_sampling(options.sampling, "--llmeval-sampling, --llmeval-n")
         specs = load_registry(options.registry)
         for name, spec in specs.items():
             engines.check(spec.kind, f"{options.registry}: models.{name}.kind")
@@ -73,9 +75,17 @@ class Selection:
                 f"({len(unknown)} of {len(self.sample_counts)} tasks are unknown)"
             )
 
-    def task(self, model: str, problem: Problem) -> Task:
-        """How often, and with which sampling, a model is asked one problem."""
-        sampling = self.specs[model].sampling
+    def task(self, model: str, problem: Problem, suite: Mapping[str, Any]) -> Task:
+        """How often, and with which sampling, a model is asked one problem.
+
+        What the command line says wins over what the `suite` says of its sampling, and that over models.toml.
+        A file of samples has its own count.
+
+        Raises:
+            ConfigurationError: a value makes no sense.
+        """
+        said = {**suite, **self.options.sampling}
+        sampling = replace(self.specs[model].sampling, **check_sampling(said, f"sampling of {model}"))
         if self.sample_counts:
             sampling = replace(sampling, n=self.sample_counts[problem.task_id])
         return Task(problem, sampling)

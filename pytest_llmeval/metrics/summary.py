@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from pytest_llmeval.metrics.intervals import wilson
-from pytest_llmeval.schema import Completion, Outcome, Record, Sample, Timing
+from pytest_llmeval.metrics.pass_at_k import Estimate, all_pass_at_k, pass_at_k
+from pytest_llmeval.schema import Completion, Outcome, PassRule, Record, Sample, Timing
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,25 @@ class ModelSummary:
     """Figures of one model; None means not measured.
 
     `pass_at_1` is the mean over judged problems of the share of samples that passed (faults are left out, and
-    counted in `faults`). `single_stream` are the probe's requests, one at a time; `in_batch` those of the batch.
-    `batch_tok_s` is all output tokens over the time from the first submission to the last completion.
+    counted in `faults`), `pass_at_1_unrepaired` the same where a program that needed a repair counts as failed.
+    `pass_at_k` holds k → estimate for k in 1, 5, 10, 100 as far as every problem has so many samples. `solved`
+    counts the problems whose item passes by the run's rule. Rates are shares of judged samples; `exact_match`
+    is the share whose program is the canonical solution. `single_stream` are the probe's requests, one at a
+    time; `in_batch` those of the batch. `batch_tok_s` is all output tokens over the time from the first
+    submission to the last completion.
     """
 
     judged: int = 0
     solved: int = 0
     faults: int = 0
+    samples: int = 0
     pass_at_1: float | None = None
     pass_at_1_interval: tuple[float, float] | None = None
+    pass_at_1_unrepaired: float | None = None
+    pass_at_k: dict[int, Estimate] = field(default_factory=dict)
+    exact_match: float | None = None
+    no_code: float | None = None
+    truncated: float | None = None
     outcomes: dict[str, int] = field(default_factory=dict)
     single_stream: Speed = Speed()
     in_batch: Speed = Speed()
@@ -48,26 +58,51 @@ class ModelSummary:
 
 
 def summarise(
-    records: Iterable[Record], batch_s: float | None = None, probe: Sequence[Completion] = ()
+    records: Iterable[Record],
+    batch_s: float | None = None,
+    probe: Sequence[Completion] = (),
+    rule: PassRule = PassRule.ANY,
 ) -> ModelSummary:
     """Compute one model's figures; `batch_s` is the wall time of its batch, `probe` its single-stream answers."""
     every = list(records)
     judged = [record for record in every if not record.is_fault]
     samples = [sample for record in every for sample in record.samples]
+    sound = [sample for sample in samples if not sample.verdict.outcome.is_fault]
     tokens = _total_tokens(samples)
-    rates = [_share_passed(record) for record in judged]
+    estimates = all_pass_at_k([(record.judged, record.correct) for record in judged])
     return ModelSummary(
         judged=len(judged),
-        solved=sum(record.passed for record in judged),
+        solved=sum(record.passes(rule) for record in judged),
         faults=len(every) - len(judged),
-        pass_at_1=fmean(rates) if rates else None,
-        pass_at_1_interval=wilson(sum(r.passed for r in judged), len(judged)) if _single(judged) else None,
+        samples=len(sound),
+        pass_at_1=estimates[1].value if estimates else None,
+        pass_at_1_interval=estimates[1].interval if estimates else None,
+        pass_at_1_unrepaired=_unrepaired(judged),
+        pass_at_k=estimates,
+        exact_match=_share(sound, lambda sample: sample.exact_match),
+        no_code=_share(sound, lambda sample: sample.verdict.outcome is Outcome.NO_CODE),
+        truncated=_share(sound, lambda sample: sample.verdict.outcome is Outcome.TRUNCATED),
         outcomes=dict(Counter(sample.verdict.outcome.value for sample in samples)),
         single_stream=speed(probe),
         in_batch=speed([sample.completion for sample in samples]),
         batch_tok_s=tokens / batch_s if tokens and batch_s else None,
         output_tokens=tokens,
     )
+
+
+def _unrepaired(judged: Sequence[Record]) -> float | None:
+    """pass@1 where a repaired program counts as failed."""
+    clean = [(record.judged, sum(map(_passed_as_written, record.samples))) for record in judged]
+    strict = pass_at_k(clean, 1)
+    return strict.value if strict else None
+
+
+def _passed_as_written(sample: Sample) -> bool:
+    return sample.verdict.passed and not (sample.program and sample.program.repairs)
+
+
+def _share(samples: Sequence[Sample], holds: Callable[[Sample], bool]) -> float | None:
+    return sum(map(holds, samples)) / len(samples) if samples else None
 
 
 def speed(completions: Sequence[Completion]) -> Speed:
@@ -81,16 +116,6 @@ def speed(completions: Sequence[Completion]) -> Speed:
         ttft_s=_mean(timings, lambda t: t.ttft_s),
         output_tok_s=_output_speed(timed),
     )
-
-
-def _share_passed(record: Record) -> float:
-    judged = [s for s in record.samples if s.verdict.outcome is not Outcome.SANDBOX_ERROR]
-    return sum(s.verdict.passed for s in judged) / len(judged)
-
-
-def _single(records: list[Record]) -> bool:
-    """Wilson's interval is for one sample a problem; with more, the problems are the unit."""
-    return all(record.n == 1 for record in records)
 
 
 def _mean(timings: list[Timing], figure: Callable[[Timing], float | None]) -> float | None:

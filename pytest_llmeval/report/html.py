@@ -17,7 +17,7 @@ from pytest_llmeval.report import leaderboard
 from pytest_llmeval.report.text import safe
 from pytest_llmeval.results import ModelResult
 from pytest_llmeval.run import Run
-from pytest_llmeval.schema import Record, RecordId, Sample
+from pytest_llmeval.schema import PassRule, Record, RecordId, Sample
 from pytest_llmeval.workers import is_worker
 
 CSS = """<style>
@@ -67,7 +67,8 @@ class HtmlHooks:
 
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
         if self._run.used:
-            prefix.append(summary_html(list(self._run.results())))
+            rule = PassRule(self._run.options.passing)
+            prefix.append(summary_html(list(self._run.results()), rule))
 
     def pytest_html_results_table_header(self, cells: list[str]) -> None:
         cells.insert(2, '<th class="sortable" data-column-type="outcome">Outcome</th>')
@@ -86,7 +87,7 @@ class HtmlHooks:
         return self._run.store.get(RecordId(*name)) if name else None
 
 
-def summary_html(results: list[ModelResult]) -> str:
+def summary_html(results: list[ModelResult], rule: PassRule) -> str:
     """The leaderboard and the reasons behind what is not complete."""
     reasons = "".join(
         f"<p><b>{_text(r.spec.name)}</b></p><pre class='reason'>{_text(r.reason)}</pre>"
@@ -95,12 +96,12 @@ def summary_html(results: list[ModelResult]) -> str:
     )
     return (
         f"{CSS}<div class='llmeval'><h2>Leaderboard</h2>"
-        f"{_table(leaderboard.HEADINGS, leaderboard.rows(results))}"
-        f"<p>{_text(leaderboard.conditions(results))}</p>{reasons}</div>"
+        f"{_table(*leaderboard.table(results))}"
+        f"<p>{_text(leaderboard.conditions(results, rule))}</p>{reasons}</div>"
     )
 
 
-def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(headings: tuple[str, ...], *rows: tuple[str, ...]) -> str:
     head = "".join(f"<th>{_text(cell)}</th>" for cell in headings)
     body = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

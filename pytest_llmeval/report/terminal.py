@@ -13,6 +13,7 @@ from pytest_llmeval.report import leaderboard
 from pytest_llmeval.report.text import safe
 from pytest_llmeval.results import ModelResult
 from pytest_llmeval.run import Run
+from pytest_llmeval.schema import PassRule
 
 QUIET_INTERVAL_S = 30.0
 
@@ -20,7 +21,18 @@ QUIET_INTERVAL_S = 30.0
 def plan_lines(run: Run) -> list[str]:
     """`llmeval: tiny_coder × 164`: which models meet how many problems."""
     models = ", ".join(f"{name} × {len(tasks)}" for name, tasks in run.plan.items())
-    return [f"llmeval: {models}"]
+    return [f"llmeval: {models}", *_alike(run)]
+
+
+def _alike(run: Run) -> list[str]:
+    """Several answers at temperature 0 are one answer several times: no pass@k, only time."""
+    greedy = [
+        name
+        for name, tasks in run.plan.items()
+        if any(task.sampling.n > 1 and task.sampling.temperature == 0 for task in tasks)
+        and run.specs[name].kind != "replay"
+    ]
+    return [f"llmeval: n > 1 at temperature 0 draws alike answers: {', '.join(greedy)}"] if greedy else []
 
 
 def sandbox_lines(run: Run) -> list[str]:
@@ -103,9 +115,9 @@ def write_summary(reporter: pytest.TerminalReporter, run: Run) -> None:
         return
     results = list(run.results())
     reporter.section("leaderboard")
-    for line in table([leaderboard.HEADINGS, *leaderboard.rows(results)]):
+    for line in table(leaderboard.table(results)):
         reporter.write_line(safe(line))
-    if conditions := leaderboard.conditions(results):
+    if conditions := leaderboard.conditions(results, PassRule(run.options.passing)):
         reporter.write_line(conditions)
     for result in results:
         if result.reason:

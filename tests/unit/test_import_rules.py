@@ -34,8 +34,9 @@ ALLOWED: dict[str, set[str]] = {
     "selection": {"options", "problems", "registry", "samples"},
     "results": {"batch", "engines", "metrics"},
     "manifest": {"devices"},
+    "exact_match": {"extraction"},  # reads programs as safely as extraction does
     "batch": {"engines", "store"},
-    "pipeline": {"batch", "engines", "extraction", "prompting", "store"},
+    "pipeline": {"batch", "engines", "exact_match", "extraction", "prompting", "store"},
     "interrupts": set(),
     "__main__": set(),  # commands are named, and imported when called
     "gate": {"metrics", "registry", "store"},  # judges what runs left on disk; gating.py joins it to pytest

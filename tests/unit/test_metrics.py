@@ -6,13 +6,30 @@ import pytest
 
 from pytest_llmeval.metrics.intervals import wilson
 from pytest_llmeval.metrics.summary import summarise
-from pytest_llmeval.schema import Completion, Outcome, Prompt, PromptStyle, Record, Sample, Timing, Verdict
+from pytest_llmeval.schema import (
+    Completion,
+    Outcome,
+    PassRule,
+    Program,
+    Prompt,
+    PromptStyle,
+    Record,
+    Sample,
+    Timing,
+    Verdict,
+)
 
 
-def record(*outcomes: Outcome, tokens: int = 11, ttft_s: float = 0.5, decode_s: float = 2.0) -> Record:
+def record(
+    *outcomes: Outcome,
+    tokens: int = 11,
+    ttft_s: float = 0.5,
+    decode_s: float = 2.0,
+    program: Program | None = None,
+) -> Record:
     timing = Timing(concurrency=4, ttft_s=ttft_s, decode_s=decode_s, e2e_s=ttft_s + decode_s)
     samples = tuple(
-        Sample(i, Completion("", "stop", 5, tokens, timing=timing), None, Verdict(outcome))
+        Sample(i, Completion("", "stop", 5, tokens, timing=timing), program, Verdict(outcome))
         for i, outcome in enumerate(outcomes)
     )
     return Record("m", "humaneval", "t", Prompt(PromptStyle.COMPLETION, ""), samples)
@@ -28,7 +45,6 @@ def test_wilson_agrees_with_the_published_example():
 def test_pass_at_1_is_the_mean_share_of_passing_samples():
     figures = summarise([record(Outcome.PASSED, Outcome.PASSED), record(Outcome.PASSED, Outcome.TIMEOUT)])
     assert figures.pass_at_1 == pytest.approx(0.75)
-    assert figures.pass_at_1_interval is None  # Wilson's is for one sample a problem
     assert figures.outcomes == {"passed": 3, "timeout": 1}
 
 
@@ -57,3 +73,30 @@ def test_one_token_has_no_speed_and_nothing_is_not_zero():
     assert summarise([record(Outcome.PASSED, tokens=1)]).in_batch.output_tok_s is None
     empty = summarise([])
     assert (empty.pass_at_1, empty.in_batch.response_s, empty.batch_tok_s) == (None, None, None)
+
+
+def test_a_program_that_needed_a_repair_counts_as_failed_in_the_strict_figure():
+    mended, clean = Program("", "rule", ("dedent",)), Program("", "rule")
+    figures = summarise([record(Outcome.PASSED, program=mended), record(Outcome.PASSED, program=clean)])
+    assert (figures.pass_at_1, figures.pass_at_1_unrepaired) == (1.0, 0.5)
+
+
+def test_rates_are_shares_of_judged_samples():
+    outcomes = (Outcome.NO_CODE, Outcome.TRUNCATED, Outcome.TRUNCATED, Outcome.PASSED, Outcome.SANDBOX_ERROR)
+    figures = summarise([record(*outcomes)])
+    assert (figures.no_code, figures.truncated, figures.samples) == (0.25, 0.5, 4)
+    assert figures.pass_at_1 == 0.25  # a sample that could not be judged is not wrong
+
+
+@pytest.mark.parametrize(
+    ("rule", "correct", "holds"),
+    [("any", 0, False), ("any", 1, True), ("all", 3, False), ("all", 4, True), ("majority", 2, False)],
+)
+def test_an_item_passes_by_the_rule(rule, correct, holds):
+    outcomes = [Outcome.PASSED] * correct + [Outcome.TIMEOUT] * (4 - correct)
+    assert record(*outcomes).passes(PassRule(rule)) is holds
+    assert summarise([record(*outcomes)], rule=PassRule(rule)).solved == int(holds)
+
+
+def test_no_rule_passes_an_item_without_a_judged_sample():
+    assert not any(record(Outcome.SANDBOX_ERROR).passes(rule) for rule in PassRule)

@@ -1,0 +1,52 @@
+"""pass@k: would one of k answers be right? Estimated from n ≥ k answers to each problem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+from statistics import fmean
+
+from pytest_llmeval.metrics.intervals import mean_interval
+
+KS = (1, 5, 10, 100)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A share between 0 and 1 with its 95 % interval over problems."""
+
+    value: float
+    interval: tuple[float, float]
+
+
+def estimate(n: int, correct: int, k: int) -> float:
+    """The unbiased estimate of pass@k from n answers to one problem, `correct` of them right.
+
+    1 - C(n - correct, k) / C(n, k), the share of k-subsets of the answers that hold a right one (Chen et al.
+    2021, arXiv:2107.03374, equation 1). In whole numbers, divided once, so nothing cancels.
+
+    Raises:
+        ValueError: fewer than k answers.
+    """
+    if not 1 <= k <= n:
+        raise ValueError(f"pass@{k} cannot be estimated from {n} answers")
+    return 1 - comb(n - correct, k) / comb(n, k)
+
+
+def pass_at_k(counts: Sequence[tuple[int, int]], k: int) -> Estimate | None:
+    """Mean pass@k over problems, each given as (answers judged, answers right).
+
+    None where there is no problem, or one with fewer than k answers: leaving it out would be another mean.
+    """
+    if not counts or min(n for n, _ in counts) < k:
+        return None
+    shares = [estimate(n, correct, k) for n, correct in counts]
+    trials = sum(n // k for n, _ in counts)
+    return Estimate(fmean(shares), mean_interval(shares, trials))
+
+
+def all_pass_at_k(counts: Sequence[tuple[int, int]]) -> dict[int, Estimate]:
+    """pass@k for every k of `KS` that the fewest answers to a problem allow."""
+    estimates = {k: pass_at_k(counts, k) for k in KS}
+    return {k: found for k, found in estimates.items() if found is not None}
