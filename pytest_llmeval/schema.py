@@ -75,7 +75,10 @@ class PromptStyle(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. `temperature == 0` is greedy; `top_k == 0` considers every token."""
+    """How tokens are drawn. `temperature == 0` is greedy; `top_k == 0` considers every token.
+
+    `ignore_eos` lets an answer run on to `max_tokens`; before `min_tokens` none may end.
+    """
 
     n: int = 1
     temperature: float = 0.0
@@ -85,6 +88,8 @@ class Sampling:
     max_tokens: int = 1024
     stop: tuple[str, ...] = ()
     seed: int = 0
+    min_tokens: int = 0
+    ignore_eos: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,34 +154,74 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is asked for a Problem: the user's text and, for chat models, the words around it."""
+    """What is asked for a Problem: the user's text and, for chat models, the words around it.
+
+    With `token_ids` exactly these tokens are sent, and everything else here is words about them.
+    """
 
     style: PromptStyle
     text: str
     system: str | None = None
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    token_ids: tuple[int, ...] | None = None
+
+    @property
+    def is_chat(self) -> bool:
+        """True where a chat template puts it into tokens."""
+        return self.style is PromptStyle.CHAT and self.token_ids is None
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One Prompt with its sampling and the index of the sample it asks for; n samples are n Requests."""
+    """One Prompt with its sampling and the index of the sample it asks for; n samples are n Requests.
+
+    `token_times` asks for `Timing.token_s`, which costs the engine a message per token.
+    """
 
     request_id: str
     task_id: str
     prompt: Prompt
     sampling: Sampling
     sample_index: int = 0
+    token_times: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Engine-side seconds of one request, measured with `concurrency` requests submitted together."""
+    """Engine-side seconds of one request, measured with `concurrency` requests submitted together.
+
+    `token_s` are the seconds to each token of the answer, where they were asked for; tokens that left the
+    engine together share theirs. `disturbed` says why these seconds are not the engine's own (it died under
+    way, and the request was sent again): such a timing enters no figure of speed.
+    """
 
     concurrency: int
     queue_s: float | None = None
     ttft_s: float | None = None
     decode_s: float | None = None
     e2e_s: float | None = None
+    token_s: tuple[float, ...] | None = None
+    disturbed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBreakdown:
+    """Where the memory of a loaded engine goes, in bytes summed over its devices; None means not measured.
+
+    `where` is "device" or "host". `kv_pool_bytes` are reserved for the KV cache, enough for `kv_pool_tokens`;
+    how many of them were in use at most is a matter of what was asked, and stands in `EngineStatus`.
+    `activation_peak_bytes` is the most that a forward pass of the largest batch took besides, `graphs_bytes`
+    what captured graphs hold, `other_bytes` what is not the model's (context, communication).
+    """
+
+    where: Literal["device", "host"]
+    weights_bytes: int | None = None
+    kv_pool_bytes: int | None = None
+    kv_pool_tokens: int | None = None
+    activation_peak_bytes: int | None = None
+    graphs_bytes: int | None = None
+    other_bytes: int | None = None
+    total_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_llmeval import extensions
-from pytest_llmeval.schema import Completion, ModelSpec, Request
+from pytest_llmeval.schema import Completion, MemoryBreakdown, ModelSpec, Request
 
 Progress = Callable[[str, str], None]  # stage, how far: ("loading", "12 s")
 
@@ -24,11 +24,33 @@ class EngineContext:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What was really loaded: seconds of importing and loading, and what the engine tells of itself."""
+    """What was really loaded: seconds of importing and loading, where its memory goes, and what it tells of itself.
+
+    `synthetic` is true where the engine takes a Prompt's `token_ids` and heeds `ignore_eos`, so that requests
+    of exact lengths can be made.
+    """
 
     import_s: float | None = None
     load_s: float | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    memory: MemoryBreakdown | None = None
+    synthetic: bool = False
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """How an engine fares since it was loaded.
+
+    `trouble` is a few words for people who wait ("no sign of life for 40 s"), empty where there is none.
+    `notes` are what readers of its figures must know, for the manifest and the report ("died and was started
+    again: ..."). `kv_peak_tokens` and `kv_peak_share` (of the pool, 0 to 1) are the most of the KV cache that
+    was in use at a time; None means not measured.
+    """
+
+    trouble: str = ""
+    notes: tuple[str, ...] = ()
+    kv_peak_tokens: int | None = None
+    kv_peak_share: float | None = None
 
 
 class Engine(Protocol):
@@ -42,7 +64,11 @@ class Engine(Protocol):
         """
 
     def submit(self, request: Request) -> Future[Completion]:
-        """Queue one request; never blocks. The future raises EngineFault where no answer will come."""
+        """Queue one request; never blocks. The future raises EngineFault where no answer will come.
+
+        The future may be cancelled while its answer has not come: the engine then drops the request, or lets it
+        run out unseen where it cannot; other requests go on.
+        """
 
     def reset_cache(self) -> None:
         """Forget cached prefixes, so that the next request pays its whole prefill; without a cache, nothing."""
@@ -50,6 +76,10 @@ class Engine(Protocol):
     @property
     def is_preparing(self) -> bool:
         """True while it imports in the background, which would disturb a latency measurement beside it."""
+
+    @property
+    def status(self) -> EngineStatus:
+        """How it fares; may be asked from any thread and at any time, also after `close()`."""
 
     def close(self) -> None:
         """Give back device memory, processes and files; pending futures fail. May be called twice."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from pytest_llmeval.engines import EngineContext, EngineInfo, Progress
+from pytest_llmeval.engines import EngineContext, EngineInfo, EngineStatus, Progress
 from pytest_llmeval.engines.api import failures
 from pytest_llmeval.engines.api.failures import Failure
 from pytest_llmeval.engines.api.loop import LoopThread
@@ -24,7 +24,7 @@ from pytest_llmeval.engines.api.settings import Redactor, Settings
 from pytest_llmeval.engines.tables import read_table
 from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.extensions import require, suggestion
-from pytest_llmeval.schema import Completion, ModelSpec, PromptStyle, Request
+from pytest_llmeval.schema import Completion, ModelSpec, Request
 
 CONNECT_LIMIT_S = 10.0
 
@@ -70,7 +70,9 @@ class OpenAIEngine:
             finding = self._loop.start(self._find_model())
         facts = finding.result()
         self._note(f"serves {self._spec.model}")
-        return EngineInfo(load_s=self._clock() - started, facts=facts)
+        # The only server known to take tokens as prompts and to run on past an answer's end.
+        synthetic = facts.get("owned_by") == "vllm"
+        return EngineInfo(load_s=self._clock() - started, facts=facts, synthetic=synthetic)
 
     def submit(self, request: Request) -> Future[Completion]:
         with self._lock:
@@ -86,6 +88,10 @@ class OpenAIEngine:
     @property
     def is_preparing(self) -> bool:
         return False
+
+    @property
+    def status(self) -> EngineStatus:
+        return EngineStatus()
 
     def close(self) -> None:
         with self._lock:
@@ -150,7 +156,7 @@ class OpenAIEngine:
 
 def path_of(request: Request) -> str:
     """The endpoint that answers prompts of the request's style."""
-    return "chat/completions" if request.prompt.style is PromptStyle.CHAT else "completions"
+    return "chat/completions" if request.prompt.is_chat else "completions"
 
 
 def client_library() -> ModuleType:

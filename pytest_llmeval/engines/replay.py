@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from pathlib import Path
 
-from pytest_llmeval.engines import EngineContext, EngineInfo, Progress
+from pytest_llmeval.engines import EngineContext, EngineInfo, EngineStatus, Progress
 from pytest_llmeval.errors import ConfigurationError, EngineFault
 from pytest_llmeval.samples import SampleRow, by_task, read_rows
 from pytest_llmeval.schema import Completion, ModelSpec, Request
@@ -48,6 +48,10 @@ class ReplayEngine:
     @property
     def is_preparing(self) -> bool:
         return False
+
+    @property
+    def status(self) -> EngineStatus:
+        return EngineStatus()
 
     def close(self) -> None:
         self._closed = True

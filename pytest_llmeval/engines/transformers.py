@@ -37,6 +37,8 @@ class TransformersEngine(HostedEngine):
     `close()` kills the group and with it frees the memory.
     """
 
+    synthetic = True
+
     def __init__(self, spec: ModelSpec, context: EngineContext) -> None:
         read_table(spec, Settings)  # a mistake in the table is told before a process starts
         require("transformers", "torch", "transformers")

@@ -24,6 +24,8 @@ class VLLMEngine(HostedEngine):
     `close()` kills the group and with it frees the device memory.
     """
 
+    synthetic = True
+
     def __init__(self, spec: ModelSpec, context: EngineContext) -> None:
         driver = ASYNC_DRIVER if devices.has_gpu() else STEP_DRIVER
         super().__init__(spec, context, driver=driver, environment=host_environment(spec, driver))

@@ -85,7 +85,7 @@ def summarise(
         outcomes=dict(Counter(sample.verdict.outcome.value for sample in samples)),
         single_stream=speed(probe),
         in_batch=speed([sample.completion for sample in samples]),
-        batch_tok_s=tokens / batch_s if tokens and batch_s else None,
+        batch_tok_s=tokens / batch_s if tokens and batch_s and not _disturbed(samples) else None,
         output_tokens=tokens,
     )
 
@@ -106,8 +106,8 @@ def _share(samples: Sequence[Sample], holds: Callable[[Sample], bool]) -> float 
 
 
 def speed(completions: Sequence[Completion]) -> Speed:
-    """Mean speed over the completions that carry timings."""
-    timed = [(completion, t) for completion in completions if (t := completion.timing) is not None]
+    """Mean speed over the completions that carry timings of an undisturbed engine."""
+    timed = [(completion, t) for completion in completions if (t := completion.timing) and not t.disturbed]
     timings = [timing for _, timing in timed]
     return Speed(
         requests=len(timings),
@@ -131,6 +131,11 @@ def _output_speed(timed: list[tuple[Completion, Timing]]) -> float | None:
         if (tokens := completion.completion_tokens or 0) > 1 and timing.decode_s
     ]
     return fmean(speeds) if speeds else None
+
+
+def _disturbed(samples: list[Sample]) -> bool:
+    """True where the engine died under way: the batch's wall time holds its restart."""
+    return any(s.completion.timing is not None and s.completion.timing.disturbed for s in samples)
 
 
 def _total_tokens(samples: list[Sample]) -> int | None:

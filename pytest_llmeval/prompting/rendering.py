@@ -14,14 +14,20 @@ def render(prompt: Prompt, tokenizer: Any, budget: int) -> tuple[list[int], int]
     Raises:
         ConfigurationError: the budget holds no prompt at all.
     """
-    ids = _chat_ids(prompt, tokenizer) if prompt.style is PromptStyle.CHAT else tokenizer.encode(prompt.text)
-    ids = without_doubled_bos(list(ids), getattr(tokenizer, "bos_token_id", None))
+    ids = _ids(prompt, tokenizer)
     if len(ids) > budget:
         raise ConfigurationError(
             f"the prompt has {len(ids)} tokens, and max_model_len less max_tokens leaves {budget}: raise "
             f"engine.max_model_len or lower sampling.max_tokens"
         )
     return ids, 0
+
+
+def _ids(prompt: Prompt, tokenizer: Any) -> list[int]:
+    if prompt.token_ids is not None:
+        return list(prompt.token_ids)
+    ids = _chat_ids(prompt, tokenizer) if prompt.style is PromptStyle.CHAT else tokenizer.encode(prompt.text)
+    return without_doubled_bos(list(ids), getattr(tokenizer, "bos_token_id", None))
 
 
 def _chat_ids(prompt: Prompt, tokenizer: Any) -> list[int]:

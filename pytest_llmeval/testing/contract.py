@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from pytest_llmeval.engines import Engine, EngineContext, create_engine
+from pytest_llmeval.engines import Engine, EngineContext, EngineInfo, EngineStatus, create_engine
 from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.problems import load_problem_set
 from pytest_llmeval.schema import Completion, ModelSpec, Prompt, PromptStyle, Request, Sampling
@@ -148,6 +148,15 @@ class EngineContract:
         again = asked_again.result(self.answer_timeout_s).result(self.answer_timeout_s)
         assert isinstance(again.text, str)
 
+    def test_a_cancelled_request_harms_no_other(self, engine: Engine, requests: Sequence[Request]) -> None:
+        futures = [engine.submit(longer(request)) for request in requests]
+        for cancelled in futures[::2]:
+            cancelled.cancel()  # or not: an answer may be quicker
+        for future in futures[1::2]:
+            assert isinstance(future.result(self.answer_timeout_s).text, str)
+        assert all(future.cancelled() or future.result(0) for future in futures)
+        assert isinstance(self.answers(engine, requests[:1])[0].text, str)
+
     @pytest.mark.parametrize("text", ["\ud800 lone", "a\x00b", ""], ids=["surrogate", "nul", "empty"])
     def test_odd_prompts_do_no_harm(self, engine: Engine, requests: Sequence[Request], text: str) -> None:
         odd = replace(requests[0], request_id=f"odd {text!r}", prompt=completion_prompt(text))
@@ -172,6 +181,7 @@ class EngineContract:
         errors = [future.exception(self.answer_timeout_s) for future in pending]
         assert all(error is None or isinstance(error, EngineFault) for error in errors)
         assert errors[-1] is not None, "a closed engine answers nobody"
+        assert isinstance(engine.status, EngineStatus)
 
 
 class GenerationContract(EngineContract):
@@ -208,6 +218,37 @@ class GenerationContract(EngineContract):
         assert cut.text == whole[: whole.find(stop)]
         assert cut.finish_reason == "stop"
 
+    def test_requests_of_exact_lengths(
+        self, loaded: LoadedEngine, engine: Engine, requests: Sequence[Request]
+    ) -> None:
+        """Where the engine says that it makes them: prompts of given tokens, answers that run to their limit."""
+        if not loaded.info.synthetic:
+            pytest.skip("this engine makes no synthetic requests")
+        prompt = Prompt(PromptStyle.CHAT, "17 tokens", token_ids=tuple(range(10, 27)))
+        asked = variant(replace(requests[0], prompt=prompt), 0, ignore_eos=True, max_tokens=40, stop=())
+        answer = self.answers(engine, [asked])[0]
+        assert (answer.prompt_tokens, answer.completion_tokens) == (17, 40)
+        assert answer.finish_reason == "length"
+
+    def test_no_answer_ends_before_min_tokens(
+        self, loaded: LoadedEngine, engine: Engine, requests: Sequence[Request]
+    ) -> None:
+        if not loaded.info.synthetic:
+            pytest.skip("this engine makes no synthetic requests")
+        asked = [variant(request, 0, min_tokens=60, max_tokens=60) for request in requests]
+        assert {answer.completion_tokens for answer in self.answers(engine, asked)} == {60}
+
+    def test_each_token_has_its_time_or_none_has(self, engine: Engine, requests: Sequence[Request]) -> None:
+        asked = [replace(variant(request, 0), token_times=True) for request in requests]
+        for answer, plain in zip(self.answers(engine, asked), self.answers(engine, requests), strict=True):
+            assert in_common(answer.text, plain.text) > 0 or not plain.text
+            if answer.timing is None or answer.timing.token_s is None:
+                continue
+            times = answer.timing.token_s
+            assert len(times) == answer.completion_tokens
+            assert list(times) == sorted(times)
+            assert times[0] >= 0
+
 
 class LoadedEngine:
     """One loaded engine for many tests: `take` it to close it, and the next `get` loads another."""
@@ -215,11 +256,12 @@ class LoadedEngine:
     def __init__(self, make: Callable[[], Engine]) -> None:
         self._make = make
         self._engine: Engine | None = None
+        self.info = EngineInfo()
 
     def get(self) -> Engine:
         if self._engine is None:
             self._engine = self._make()
-            self._engine.load(unwatched)
+            self.info = self._engine.load(unwatched)
         return self._engine
 
     def take(self) -> Engine:

@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import Future
 from typing import Any, ClassVar
 
-from pytest_llmeval.engines import EngineContext, EngineInfo, Progress
+from pytest_llmeval.engines import EngineContext, EngineInfo, EngineStatus, Progress
 from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.problems import load_problem_set
 from pytest_llmeval.schema import Completion, ModelSpec, Problem, Request, Timing
@@ -62,6 +62,10 @@ class FakeEngine:
     @property
     def is_preparing(self) -> bool:
         return False
+
+    @property
+    def status(self) -> EngineStatus:
+        return EngineStatus()
 
     def close(self) -> None:
         self._closed = True

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 ENGINES = '''
+import queue
+import threading
+import time
 from concurrent.futures import Future
 from dataclasses import replace
 from pytest_llmeval.testing import FakeEngine
@@ -43,6 +46,30 @@ class Forgets(FakeEngine):
         return Future() if self._closed else super().submit(request)
 
 
+class Stumbles(FakeEngine):
+    """Where nobody waits for an answer, the next one is lost as well."""
+
+    def __init__(self, spec, context):
+        super().__init__(spec, context)
+        self._waiting = queue.SimpleQueue()
+        threading.Thread(target=self._answer, daemon=True).start()
+
+    def submit(self, request):
+        future = Future()
+        self._waiting.put((future, super().submit(request)))
+        return future
+
+    def _answer(self):
+        while True:
+            future, answer = self._waiting.get()
+            time.sleep(0.05)
+            if future.cancelled():
+                self._waiting.get()
+                continue
+            error = answer.exception()
+            future.set_exception(error) if error else future.set_result(answer.result())
+
+
 class Chokes(FakeEngine):
     def submit(self, request):
         request.prompt.text.encode()
@@ -78,6 +105,7 @@ class TestEngine(EngineContract):
         ("Zeroes", "test_token_counts_are_counted_or_none"),
         ("Raises", "test_a_model_that_cannot_load_is_a_fault"),
         ("Forgets", "test_close_leaves_nobody_waiting"),
+        ("Stumbles", "test_a_cancelled_request_harms_no_other"),
         ("Chokes", "test_odd_prompts_do_no_harm[[]surrogate[]]"),
     ],
 )
@@ -85,11 +113,11 @@ def test_an_engine_that_breaks_a_promise_fails_its_test_only(pytester, name, bro
     pytester.makepyfile(bad_engines=ENGINES, test_engine=SUITE.format(name=name))
     pytester.syspathinsert()
     result = pytester.runpytest("-p", "no:cacheprovider", "-rf")
-    result.assert_outcomes(passed=11, failed=1)
+    result.assert_outcomes(passed=12, failed=1)
     result.stdout.fnmatch_lines([f"FAILED *::{broken_promise}*"])
 
 
 def test_an_honest_engine_passes(pytester):
     pytester.makepyfile(bad_engines=ENGINES, test_engine=SUITE.format(name="Honest"))
     pytester.syspathinsert()
-    pytester.runpytest("-p", "no:cacheprovider").assert_outcomes(passed=12)
+    pytester.runpytest("-p", "no:cacheprovider").assert_outcomes(passed=13)

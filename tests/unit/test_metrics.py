@@ -100,3 +100,19 @@ def test_an_item_passes_by_the_rule(rule, correct, holds):
 
 def test_no_rule_passes_an_item_without_a_judged_sample():
     assert not any(record(Outcome.SANDBOX_ERROR).passes(rule) for rule in PassRule)
+
+
+def test_what_an_engine_answered_after_it_died_enters_no_figure_of_speed():
+    disturbed = Completion(
+        "", None, 5, 9, timing=Timing(1, ttft_s=60.0, decode_s=1.0, e2e_s=61.0, disturbed="why")
+    )
+    probe = [Completion("", timing=Timing(concurrency=1, e2e_s=2.0)), disturbed]
+    whole = record(Outcome.PASSED)
+    again = Record(
+        "m", "humaneval", "u", whole.prompt, (Sample(0, disturbed, None, Verdict(Outcome.PASSED)),)
+    )
+    figures = summarise([whole, again], batch_s=80.0, probe=probe)
+    assert figures.single_stream.response_s == 2.0
+    assert figures.in_batch.response_s == pytest.approx(2.5)
+    assert figures.batch_tok_s is None, "the batch's wall time holds the restart"
+    assert figures.solved == 2

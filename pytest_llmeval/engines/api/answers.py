@@ -78,6 +78,8 @@ def arguments(request: Request, model: str, extra_body: Mapping[str, Any]) -> di
 
 
 def _asked(prompt: Prompt) -> dict[str, Any]:
+    if prompt.token_ids is not None:
+        return {"prompt": list(prompt.token_ids)}
     if prompt.style is PromptStyle.COMPLETION:
         return {"prompt": prompt.text}
     system = [] if prompt.system is None else [{"role": "system", "content": prompt.system}]
@@ -89,6 +91,8 @@ def _beyond_openai(sampling: Sampling, prompt: Prompt) -> dict[str, Any]:
     wanted = {
         "top_k": sampling.top_k,
         "min_p": sampling.min_p,
+        "min_tokens": sampling.min_tokens,
+        "ignore_eos": sampling.ignore_eos,
         "chat_template_kwargs": dict(prompt.chat_template_kwargs),
     }
     return {key: value for key, value in wanted.items() if value}
@@ -117,14 +121,18 @@ class Answer:
     the stream is wanted then.
     """
 
-    def __init__(self, sampling: Sampling, sent_at: float, concurrency: int) -> None:
+    def __init__(
+        self, sampling: Sampling, sent_at: float, concurrency: int, token_times: bool = False
+    ) -> None:
         self.stopped = False
+        self._token_times = token_times
         self._sent_at = sent_at
         self._concurrency = concurrency
         self._stop = sampling.stop[STOPS_SENT:]
         self._watch = Watch(self._stop)
         self._first_at: float | None = None
         self._last_at = sent_at
+        self._stamps: list[float] = []
         self._texts: list[str] = []
         self._usage = Usage()
         self._finish_reason: str | None = None
@@ -153,6 +161,7 @@ class Answer:
         # Also a piece without text is a token: servers hold back what may become a stop string.
         self._first_at = now if self._first_at is None else self._first_at
         self._last_at = now
+        self._stamps.append(now)
         piece = choice.text or (choice.delta and choice.delta.content) or ""
         self._texts.append(piece)
         if self._watch.sees(piece):
@@ -187,4 +196,11 @@ class Answer:
             ttft_s=first_at - self._sent_at,
             decode_s=self._last_at - first_at,
             e2e_s=self._last_at - self._sent_at,
+            token_s=self._token_s(),
         )
+
+    def _token_s(self) -> tuple[float, ...] | None:
+        """Seconds to each token, where each had an event of its own: the server's count must agree."""
+        if not self._token_times or len(self._stamps) != self._usage.completion_tokens:
+            return None
+        return tuple(stamp - self._sent_at for stamp in self._stamps)

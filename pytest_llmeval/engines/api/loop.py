@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,7 +33,10 @@ class LoopThread:
         self._thread.start()
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start a coroutine; never blocks. Its Future raises EngineFault where the loop is closed first."""
+        """Start a coroutine; never blocks. Its Future raises EngineFault where the loop is closed first.
+
+        Cancelling the Future cancels the coroutine.
+        """
         future: Future[T] = Future()
         self._loop.call_soon_threadsafe(self._start, work, future)
         return future
@@ -41,6 +45,12 @@ class LoopThread:
         task = self._loop.create_task(work)
         # A callback, not a try in the coroutine: one that is cancelled before its first step runs no line.
         task.add_done_callback(partial(self._ended, future))
+        future.add_done_callback(partial(self._cancel, task))
+
+    def _cancel(self, task: asyncio.Task[T], future: Future[T]) -> None:
+        if future.cancelled():
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile, and the task with it
+                self._loop.call_soon_threadsafe(task.cancel)
 
     def _ended(self, future: Future[T], task: asyncio.Task[T]) -> None:
         self._answering.submit(settle, future, task)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pytest_llmeval.engines.api import answers, failures
 from pytest_llmeval.engines.api.failures import Failure
 from pytest_llmeval.engines.api.settings import Settings
-from pytest_llmeval.schema import Completion, PromptStyle, Request, Sampling
+from pytest_llmeval.schema import Completion, Request
 
 NO_KEY = "none"  # a server without keys takes any; the client insists on one
 # Where the errors of a connection that breaks in mid-answer come from: openai 3 speaks httpx2, 2 httpx.
@@ -68,18 +68,18 @@ class Server:
             Failure: no whole answer came.
         """
         arguments = answers.arguments(request, model, self._settings.extra_body)
-        chat = request.prompt.style is PromptStyle.CHAT
+        chat = request.prompt.is_chat
         endpoint = self._client.chat.completions if chat else self._client.completions
         self._in_flight += 1
         try:
             with self._failures(Failure("no whole answer in time", LATE_ADVICE)):
                 async with asyncio.timeout(self._settings.request_timeout_s):
-                    return await self._read(endpoint, arguments, request.sampling)
+                    return await self._read(endpoint, arguments, request)
         finally:
             self._in_flight -= 1
 
-    async def _read(self, endpoint: Any, arguments: Mapping[str, Any], sampling: Sampling) -> Completion:
-        answer = answers.Answer(sampling, self._clock(), self._in_flight)
+    async def _read(self, endpoint: Any, arguments: Mapping[str, Any], request: Request) -> Completion:
+        answer = answers.Answer(request.sampling, self._clock(), self._in_flight, request.token_times)
         async with endpoint.with_streaming_response.create(**arguments) as response:
             async for event in answers.events(response.iter_bytes()):
                 answer.add(event, self._clock())

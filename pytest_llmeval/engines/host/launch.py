@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 
-from pytest_llmeval.engines import EngineContext, EngineInfo, Progress, faults
+from pytest_llmeval.engines import EngineContext, EngineInfo, EngineStatus, Progress, faults
 from pytest_llmeval.engines.host import protocol
 from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.schema import Completion, ModelSpec, Request
@@ -32,8 +33,11 @@ IMPORTING, LOADING = "importing", "loading"
 class HostedEngine:
     """An engine in a host process, which starts importing when this object is made.
 
-    `close()` kills the host's whole process group and waits until no process of it runs.
+    `synthetic` is what its EngineInfo says of it. `close()` kills the host's whole process group and waits
+    until no process of it runs.
     """
+
+    synthetic: ClassVar[bool] = False
 
     def __init__(
         self, spec: ModelSpec, context: EngineContext, *, driver: str, environment: Mapping[str, str]
@@ -64,7 +68,8 @@ class HostedEngine:
                 self._host.settled.wait()
         if self._host.ready is None:
             raise EngineFault(self._host.explain())
-        return EngineInfo(self._host.ready.import_s, self._host.ready.load_s, self._host.ready.facts)
+        ready = self._host.ready
+        return EngineInfo(ready.import_s, ready.load_s, ready.facts, ready.memory, self.synthetic)
 
     def submit(self, request: Request) -> Future[Completion]:
         return self._host.submit(request)
@@ -75,6 +80,10 @@ class HostedEngine:
     @property
     def is_preparing(self) -> bool:
         return self._host.stage == IMPORTING and not self._host.dead.is_set()
+
+    @property
+    def status(self) -> EngineStatus:
+        return EngineStatus()
 
     def close(self) -> None:
         self._host.close()
@@ -129,6 +138,7 @@ class Host:
                 self._pending[request.request_id] = future
         if alive:
             self.send(protocol.Submit(request))
+            future.add_done_callback(partial(self._forget, request.request_id))
         else:
             future.set_exception(EngineFault(self.explain()))
         return future
@@ -178,8 +188,14 @@ class Host:
                     future.set_exception(EngineFault(faults.explain(error, "", self._spec)))
 
     def _take(self, request_id: str) -> Future[Completion] | None:
+        """The future of a request that somebody still waits for, and that cannot be cancelled any more."""
         with self._lock:
-            return self._pending.pop(request_id, None)
+            future = self._pending.pop(request_id, None)
+        return future if future and future.set_running_or_notify_cancel() else None
+
+    def _forget(self, request_id: str, future: Future[Completion]) -> None:
+        if future.cancelled() and self._pending.pop(request_id, None) is not None:
+            self.send(protocol.Cancel(request_id))
 
     def _bury(self, status: int) -> None:
         self.died_importing = self.stage == IMPORTING and not self._cause
@@ -189,7 +205,8 @@ class Host:
             lost = list(self._pending.values())
             self._pending.clear()
         for future in lost:
-            future.set_exception(EngineFault(self.explain()))
+            if future.set_running_or_notify_cancel():
+                future.set_exception(EngineFault(self.explain()))
         self.settled.set()
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from pytest_llmeval.schema import Completion, ModelSpec, Request
+from pytest_llmeval.schema import Completion, MemoryBreakdown, ModelSpec, Request
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,14 @@ class ResetCache:
 
 
 @dataclass(frozen=True)
+class Cancel:
+    """To the host: nobody waits for this request any more; its answer may come all the same."""
+
+    request_id: str
+    type: Literal["cancel"] = "cancel"
+
+
+@dataclass(frozen=True)
 class Imported:
     """From the host: the heavy imports are done, after `seconds`."""
 
@@ -49,6 +57,7 @@ class Ready:
     import_s: float
     load_s: float
     facts: dict[str, Any] = field(default_factory=dict)
+    memory: MemoryBreakdown | None = None
     type: Literal["ready"] = "ready"
 
 
@@ -78,7 +87,7 @@ class RequestFailed:
     type: Literal["request_failed"] = "request_failed"
 
 
-ToHost = Load | Submit | ResetCache
+ToHost = Load | Submit | ResetCache | Cancel
 FromHost = Imported | Ready | Failed | Done | RequestFailed
 
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Annotated[ToHost | FromHost, Field(discriminator="type")])

@@ -60,10 +60,11 @@ class TransformersDriver:
         }
 
     def serve(self, inbox: Inbox, outbox: Outbox) -> None:
+        backlog = Backlog(inbox)
         while True:
-            rows = self.rows(waiting(inbox, self.settings.batch_size), outbox)
+            rows = self.rows(backlog.next(self.settings.batch_size), outbox)
             if rows:
-                self.answer(rows, outbox)
+                self.answer(rows, outbox, backlog)
 
     def rows(self, requests: Sequence[Request], outbox: Outbox) -> list[Row]:
         """The requests that can be answered; the others are refused here."""
@@ -80,23 +81,31 @@ class TransformersDriver:
         token_ids, cut_tokens = render(request.prompt, self.tokenizer, budget)
         return Row(request, token_ids, cut_tokens, self.tokenizer, self.ends)
 
-    def answer(self, rows: Sequence[Row], outbox: Outbox) -> None:
+    def answer(self, rows: Sequence[Row], outbox: Outbox, backlog: Backlog) -> None:
         """Generate a batch; each row is sent when it ends, not when the longest does."""
         started = time.monotonic()
+
+        def step() -> None:
+            outbox.alive()
+            for request_id in backlog.cancelled():
+                for row in rows:
+                    row.cancel(request_id)
 
         def send(row: Row) -> None:
             timing = Timing(concurrency=len(rows), e2e_s=time.monotonic() - started)
             outbox.send(protocol.Done(row.request.request_id, row.completion(timing)))
 
         try:
-            self.generate(rows, send)
+            self.generate(rows, send, step)
         except Exception as error:  # out of memory, most often: a batch's fault, the model is still there
             for row in rows:
                 if row.finish_reason is None:
                     outbox.send(protocol.RequestFailed(row.request.request_id, one_line(error)))
 
-    def generate(self, rows: Sequence[Row], ended: Callable[[Row], None]) -> None:
-        """Run the batch until every row has ended; `ended` is called with each."""
+    def generate(
+        self, rows: Sequence[Row], ended: Callable[[Row], None], step: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run the batch until every row has ended; `ended` is called with each, `step` after each token."""
         width = max(len(row.prompt_ids) for row in rows)
         pad = self.tokenizer.pad_token_id or 0
         padded = [[pad] * (width - len(row.prompt_ids)) + row.prompt_ids for row in rows]
@@ -110,7 +119,7 @@ class TransformersDriver:
                 pad_token_id=pad,
             ),
             logits_processor=[Draw(rows, self.model.device)],
-            stopping_criteria=[Ends(rows, ended)],
+            stopping_criteria=[Ends(rows, ended, step)],
         )
 
 
@@ -132,11 +141,27 @@ class Row:
 
     def take(self, token: int) -> None:
         """Add a token, and see whether the answer ends with it."""
+        sampling, early = self.request.sampling, self.is_short
         self._tokens.append(token)
-        if token in self._ends or self._stops():
+        ends = token in self._ends and not sampling.ignore_eos
+        if not early and (ends or self._stops()):
             self.finish_reason = "stop"
         elif len(self._tokens) >= self.request.sampling.max_tokens:
             self.finish_reason = "length"
+
+    @property
+    def is_short(self) -> bool:
+        """True while no token may end the answer."""
+        return len(self._tokens) < self.request.sampling.min_tokens
+
+    @property
+    def ends(self) -> list[int]:
+        return sorted(self._ends)
+
+    def cancel(self, request_id: str) -> None:
+        """Where it is this request: take no further tokens."""
+        if self.request.request_id == request_id and self.finish_reason is None:
+            self.finish_reason = "abort"
 
     def _stops(self) -> bool:
         stop = self.request.sampling.stop
@@ -169,12 +194,13 @@ class Row:
 
 
 class Draw(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped here
-    """Draws each row's next token with the row's own seed and forbids all others.
+    """Draws each row's next token with the row's own seed and forbids all others; ends none too early.
 
     `generate()` has one random stream for a batch: with it, an answer would depend on its neighbours.
     """
 
     def __init__(self, rows: Sequence[Row], device: Any) -> None:
+        self._short = [(index, row) for index, row in enumerate(rows) if row.is_short]
         self._rows = [
             (index, row.request.sampling, torch.Generator(device).manual_seed(row.request.sampling.seed))
             for index, row in enumerate(rows)
@@ -182,6 +208,9 @@ class Draw(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped he
         ]
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
+        for index, row in self._short:
+            if row.is_short:
+                scores[index, row.ends] = float("-inf")
         for index, sampling, generator in self._rows:
             weights = probabilities(scores[index], sampling)
             token = torch.multinomial(weights, 1, generator=generator)
@@ -205,11 +234,13 @@ def probabilities(logits: Any, sampling: Sampling) -> Any:
 class Ends(StoppingCriteria):  # type: ignore[misc]  # transformers is untyped here
     """Tells each row its new token and reports which rows have ended."""
 
-    def __init__(self, rows: Sequence[Row], ended: Callable[[Row], None]) -> None:
+    def __init__(self, rows: Sequence[Row], ended: Callable[[Row], None], step: Callable[[], None]) -> None:
         self._rows = rows
         self._ended = ended
+        self._step = step
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        self._step()
         for row, token in zip(self._rows, input_ids[:, -1].tolist(), strict=True):
             if row.finish_reason is None:
                 row.take(token)
@@ -247,12 +278,35 @@ def end_tokens(config: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(token for token in (*ids, tokenizer.eos_token_id) if token is not None)
 
 
-def waiting(inbox: Inbox, limit: int) -> list[Request]:
-    """What waits, up to `limit` messages, at least one; of these the requests: there is no cache to reset."""
-    messages = [inbox.get()]
-    while len(messages) < limit:
-        try:
-            messages.append(inbox.get_nowait())
-        except queue.Empty:
-            break
-    return [message for message in messages if isinstance(message, Request)]
+class Backlog:
+    """What waits to be answered, and what was cancelled of it; there is no cache to reset."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._requests: dict[str, Request] = {}
+
+    def next(self, limit: int) -> list[Request]:
+        """Up to `limit` requests, at least one."""
+        self.cancelled()
+        while not self._requests:
+            self._take(self._inbox.get())
+            self.cancelled()
+        chosen = list(self._requests)[:limit]
+        return [self._requests.pop(request_id) for request_id in chosen]
+
+    def cancelled(self) -> list[str]:
+        """Take in what has come, and tell what was cancelled that does not wait here any more."""
+        gone = []
+        while True:
+            try:
+                gone += self._take(self._inbox.get_nowait())
+            except queue.Empty:
+                return gone
+
+    def _take(self, message: Request | protocol.ResetCache | protocol.Cancel) -> list[str]:
+        if isinstance(message, Request):
+            self._requests[message.request_id] = message
+        elif isinstance(message, protocol.Cancel):
+            waited = self._requests.pop(message.request_id, None)
+            return [] if waited else [message.request_id]
+        return []

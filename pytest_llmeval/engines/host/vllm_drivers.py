@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 # The engine's heavy modules are imported here on purpose: the host imports while another model still runs.
@@ -44,7 +46,8 @@ def engine_arguments(spec: ModelSpec) -> dict[str, Any]:
     }
 
 
-def sampling_params(sampling: Sampling) -> SamplingParams:
+def sampling_params(sampling: Sampling, token_times: bool = False) -> SamplingParams:
+    """vLLM's parameters; with `token_times` each token is told as it comes, otherwise the whole answer at its end."""
     return SamplingParams(
         temperature=sampling.temperature,
         top_p=sampling.top_p,
@@ -53,7 +56,9 @@ def sampling_params(sampling: Sampling) -> SamplingParams:
         max_tokens=sampling.max_tokens,
         stop=list(sampling.stop),
         seed=sampling.seed if sampling.temperature else None,
-        output_kind=RequestOutputKind.FINAL_ONLY,
+        min_tokens=sampling.min_tokens,
+        ignore_eos=sampling.ignore_eos,
+        output_kind=RequestOutputKind.DELTA if token_times else RequestOutputKind.FINAL_ONLY,
     )
 
 
@@ -94,35 +99,45 @@ class Rendered:
         self.concurrency = concurrency
         budget = max_model_len - request.sampling.max_tokens
         self.token_ids, self.cut_tokens = render(request.prompt, tokenizer, budget)
-        self.params = sampling_params(request.sampling)
+        self.params = sampling_params(request.sampling, request.token_times)
+        self._texts: list[str] = []
+        self._stamps: list[float] = []  # one per token: when its output came
 
-    def completion(self, output: RequestOutput) -> Completion:
+    def take(self, output: RequestOutput) -> None:
+        """Take in an output of the engine: the whole answer, or its next tokens."""
         answer = output.outputs[0]
+        self._texts.append(answer.text)
+        self._stamps += [time.monotonic()] * len(answer.token_ids)
+
+    def completion(self, last: RequestOutput) -> Completion:
         return Completion(
-            text=answer.text,
-            finish_reason=answer.finish_reason,
+            text="".join(self._texts),
+            finish_reason=last.outputs[0].finish_reason,
             prompt_tokens=len(self.token_ids),
-            completion_tokens=len(answer.token_ids),
-            cached_tokens=output.num_cached_tokens,
+            completion_tokens=len(self._stamps),
+            cached_tokens=last.num_cached_tokens,
             cut_tokens=self.cut_tokens,
-            timing=timing(output.metrics, self.concurrency),
+            timing=timing(last.metrics, self.concurrency, self._stamps if self.request.token_times else None),
         )
 
 
-def timing(metrics: Any, concurrency: int) -> Timing | None:
+def timing(metrics: Any, concurrency: int, stamps: Sequence[float] | None = None) -> Timing | None:
     """Seconds of one request, from vLLM's RequestStateStats.
 
     Its `*_ts` are one monotonic clock and `arrival_time` another: only differences of like stamps are taken.
-    Time to first token counts from the moment the engine core queued the request.
+    Time to first token counts from the moment the engine core queued the request; later tokens follow it as
+    our own `stamps` follow their first.
     """
     if metrics is None or not metrics.first_token_ts:
         return None
+    ttft_s = metrics.first_token_ts - metrics.queued_ts
     return Timing(
         concurrency=concurrency,
         queue_s=metrics.scheduled_ts - metrics.queued_ts,
-        ttft_s=metrics.first_token_ts - metrics.queued_ts,
+        ttft_s=ttft_s,
         decode_s=metrics.last_token_ts - metrics.first_token_ts,
         e2e_s=metrics.last_token_ts - metrics.queued_ts,
+        token_s=tuple(ttft_s + stamp - stamps[0] for stamp in stamps) if stamps else None,
     )
 
 
@@ -149,14 +164,28 @@ class StepDriver:
     def serve(self, inbox: Inbox, outbox: Outbox) -> None:
         while True:
             for message in _waiting(inbox, block=not self.live):
-                if isinstance(message, Request):
-                    self._add(message, outbox)
-                else:
-                    self.engine.reset_prefix_cache()
-            for output in self.engine.step():
-                if output.finished:
-                    rendered = self.live.pop(output.request_id)
-                    outbox.send(protocol.Done(rendered.request.request_id, rendered.completion(output)))
+                self._obey(message, outbox)
+            if self.live:
+                self._step(outbox)
+
+    def _obey(self, message: Request | protocol.ResetCache | protocol.Cancel, outbox: Outbox) -> None:
+        match message:
+            case Request():
+                self._add(message, outbox)
+            case protocol.ResetCache():
+                self.engine.reset_prefix_cache()
+            case protocol.Cancel(request_id=request_id):
+                if self.live.pop(request_id, None):
+                    self.engine.abort_request([request_id])
+
+    def _step(self, outbox: Outbox) -> None:
+        for output in self.engine.step():
+            rendered = self.live[output.request_id]
+            rendered.take(output)
+            if output.finished:
+                del self.live[output.request_id]
+                outbox.send(protocol.Done(output.request_id, rendered.completion(output)))
+        outbox.alive()
 
     def _add(self, request: Request, outbox: Outbox) -> None:
         try:
@@ -168,7 +197,7 @@ class StepDriver:
             outbox.send(protocol.RequestFailed(request.request_id, one_line(error)))
 
 
-def _waiting(inbox: Inbox, block: bool) -> list[Request | protocol.ResetCache]:
+def _waiting(inbox: Inbox, block: bool) -> list[Request | protocol.ResetCache | protocol.Cancel]:
     """Everything that waits in the inbox; with `block`, at least one message."""
     messages = [inbox.get()] if block else []
     while True:
@@ -197,37 +226,48 @@ class AsyncDriver:
         self.tokenizer = await tokenizer if asyncio.iscoroutine(tokenizer) else tokenizer
         check_tokenizer(self.tokenizer)
         self.max_model_len = self.engine.model_config.max_model_len
-        self.live = 0
-        await self._answer(WARM_UP_PROMPT, warm_up_params(), "warm-up")
+        self.live: dict[str, Future[None]] = {}
+        async for _ in self.engine.generate(WARM_UP_PROMPT, warm_up_params(), request_id="warm-up"):
+            pass
         await self.engine.reset_prefix_cache()
         return facts(self.engine.vllm_config)
 
     def serve(self, inbox: Inbox, outbox: Outbox) -> None:
         while True:
-            message = inbox.get()
-            if isinstance(message, Request):
-                asyncio.run_coroutine_threadsafe(self._serve_one(message, outbox), self.loop)
-            else:
-                # Waited for, so that requests behind it find the cache empty.
-                asyncio.run_coroutine_threadsafe(self.engine.reset_prefix_cache(), self.loop).result()
+            match inbox.get():
+                case Request() as request:
+                    self._start(request, outbox)
+                case protocol.ResetCache():
+                    # Waited for, so that requests behind it find the cache empty.
+                    asyncio.run_coroutine_threadsafe(self.engine.reset_prefix_cache(), self.loop).result()
+                case protocol.Cancel(request_id=request_id):
+                    if task := self.live.get(request_id):
+                        task.cancel()  # vLLM then aborts the request in its core
 
-    async def _serve_one(self, request: Request, outbox: Outbox) -> None:
+    def _start(self, request: Request, outbox: Outbox) -> None:
+        task = asyncio.run_coroutine_threadsafe(
+            self._serve_one(request, len(self.live) + 1, outbox), self.loop
+        )
+        self.live[request.request_id] = task
+        task.add_done_callback(lambda _: self.live.pop(request.request_id, None))
+
+    async def _serve_one(self, request: Request, concurrency: int, outbox: Outbox) -> None:
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        self.live += 1
         try:
-            rendered = Rendered(request, self.tokenizer, self.max_model_len, self.live)
-            prompt = {"prompt_token_ids": rendered.token_ids}
-            output = await self._answer(prompt, rendered.params, request.request_id)
-            outbox.send(protocol.Done(request.request_id, rendered.completion(output)))
+            rendered = Rendered(request, self.tokenizer, self.max_model_len, concurrency)
+            outbox.send(protocol.Done(request.request_id, await self._answer(rendered, outbox)))
         except EngineDeadError as error:
             outbox.send(protocol.Failed(one_line(error)))
             end_group()
         except Exception as error:  # vLLM refuses this request; others go on
             outbox.send(protocol.RequestFailed(request.request_id, one_line(error)))
-        finally:
-            self.live -= 1
 
-    async def _answer(self, prompt: Any, params: SamplingParams, request_id: str) -> RequestOutput:
-        outputs = [output async for output in self.engine.generate(prompt, params, request_id=request_id)]
-        return outputs[-1]  # FINAL_ONLY: it is also the only one
+    async def _answer(self, rendered: Rendered, outbox: Outbox) -> Completion:
+        prompt: Any = {"prompt_token_ids": rendered.token_ids}
+        async for output in self.engine.generate(
+            prompt, rendered.params, request_id=rendered.request.request_id
+        ):
+            rendered.take(output)
+            outbox.alive()
+        return rendered.completion(output)

@@ -21,13 +21,16 @@ from typing import Any, Protocol
 from pytest_llmeval.engines.host import protocol
 from pytest_llmeval.schema import ModelSpec, Request
 
-Inbox = queue.SimpleQueue[Request | protocol.ResetCache]
+Inbox = queue.SimpleQueue[Request | protocol.ResetCache | protocol.Cancel]
 
 
 class Outbox(Protocol):
     """Where a driver puts what it has to tell pytest; may be called from any thread."""
 
     def send(self, message: protocol.FromHost) -> None: ...
+
+    def alive(self) -> None:
+        """The engine's loop goes round; to be called at each step, and costs next to nothing."""
 
 
 class Driver(Protocol):
@@ -37,7 +40,10 @@ class Driver(Protocol):
         """Load the model; return facts about what was really loaded."""
 
     def serve(self, inbox: Inbox, outbox: Outbox) -> None:
-        """Answer requests, and reset the prefix cache when told to, for ever; an exception ends the host."""
+        """Answer requests, reset the prefix cache and drop requests when told to, for ever.
+
+        An exception ends the host. A cancelled request may be answered all the same, or never.
+        """
 
 
 class Wire:
@@ -47,6 +53,7 @@ class Wire:
         self.socket = socket.socket(fileno=fd)
         self.to_load: queue.SimpleQueue[ModelSpec] = queue.SimpleQueue()
         self.inbox: Inbox = queue.SimpleQueue()
+        self.alive_at = time.monotonic()
         self._sending = threading.Lock()
         threading.Thread(target=self._read, name="wire", daemon=True).start()
 
@@ -54,6 +61,9 @@ class Wire:
         line = protocol.encode(message)
         with self._sending:
             self.socket.sendall(line)
+
+    def alive(self) -> None:
+        self.alive_at = time.monotonic()
 
     def _read(self) -> None:
         try:
@@ -65,7 +75,7 @@ class Wire:
                             self.to_load.put(spec)
                         case protocol.Submit(request=request):
                             self.inbox.put(request)
-                        case protocol.ResetCache():
+                        case protocol.ResetCache() | protocol.Cancel():
                             self.inbox.put(message)
         finally:
             end_group()
