@@ -11,6 +11,7 @@ from pytest_llmeval.telemetry.readings import DeviceReading, HostReading
 
 Reading = DeviceReading | HostReading
 PROCESSES_EVERY_S = 1.0  # the driver walks its clients to list a device's processes
+HOST_EVERY_S = 0.5  # a file or two of /proc for each process of the group
 FAILURES_KEPT = 10
 
 
@@ -42,7 +43,7 @@ class Sampler:
         self._take = take
         self._period_s = 1 / rate_hz
         self._clock = clock
-        self._processes_at = float("-inf")
+        self._processes_at = self._host_at = float("-inf")
         self._reading = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
@@ -61,25 +62,26 @@ class Sampler:
     def sample(self, *, with_pss: bool = False) -> None:
         """Read everything now, in the caller's thread: for the boundaries of a phase."""
         with self._reading:
-            self._sample(with_pss=with_pss, with_processes=True)
+            self._sample(with_pss=with_pss, everything=True)
 
     def _run(self) -> None:
         due = self._clock()
         while not self._stop.is_set():
             with self._reading:
-                self._sample(with_pss=False, with_processes=False)
+                self._sample(with_pss=False, everything=False)
             self.cpu_s = time.thread_time()
             # What was missed on a loaded machine is not made up for in a burst.
             due = max(due + self._period_s, self._clock())
             self._stop.wait(due - self._clock())
 
-    def _sample(self, *, with_pss: bool, with_processes: bool) -> None:
+    def _sample(self, *, with_pss: bool, everything: bool) -> None:
         now = self._clock()
-        listing = with_processes or now - self._processes_at >= PROCESSES_EVERY_S
-        if listing:
-            self._processes_at = now
+        listing = everything or now - self._processes_at >= PROCESSES_EVERY_S
+        hosting = everything or now - self._host_at >= HOST_EVERY_S
+        self._processes_at = now if listing else self._processes_at
+        self._host_at = now if hosting else self._host_at
         try:
-            if self._host:
+            if self._host and hosting:
                 self._take(self._host.read(now, with_pss=with_pss))
             for device in self._devices:
                 self._take(device.read(now, with_processes=listing))

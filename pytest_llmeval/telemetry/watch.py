@@ -199,7 +199,7 @@ class Watch:
         with self._lock:
             if self._current:
                 self._current.add(reading)
-            known = {k: v for k, v in dataclasses.asdict(reading).items() if v is not None}
+            known = {k: v for k in type(reading).__slots__ if (v := getattr(reading, k)) is not None}
             known["at_s"] = reading.at_s - self._started_at
             self._write("host" if isinstance(reading, HostReading) else "device", **known)
 
