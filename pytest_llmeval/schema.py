@@ -130,8 +130,10 @@ class Problem:
     """One task of a problem set.
 
     `test` is source that defines `check(candidate)`; `prompt` is trusted source that ends inside the
-    function `entry_point`. `channel` and `mutates_arguments` are fixed by the problem set beforehand: no
-    answer can change how it is judged.
+    function `entry_point`. What follows them is fixed by the problem set beforehand: no answer can change how
+    it is judged. `opaque_answers`: an answer that is no plain data reaches the tests as a value that is true or
+    false and equal to nothing, instead of ending the sample. `call_s` bounds one call; `wall_s` raises the
+    sandbox's limit of the whole sample.
     """
 
     problem_set: str
@@ -142,6 +144,9 @@ class Problem:
     canonical_solution: str
     channel: Channel = Channel.SPLIT
     mutates_arguments: bool = False
+    opaque_answers: bool = False
+    call_s: float | None = None
+    wall_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

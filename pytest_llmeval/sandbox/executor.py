@@ -120,7 +120,7 @@ class Executor:
 
     def submit(self, program: Program, problem: Problem, limits: Limits | None = None) -> Future[Verdict]:
         """The verdict of `program`, in time. Callable from any thread; the future always resolves."""
-        job = Job(Task(program, problem, limits or self._limits))
+        job = Job(Task(program, problem, limits or self._limits.lasting(problem.wall_s)))
         job.future.set_running_or_notify_cancel()
         if not self._jobs.add(job):
             job.resolve(fault("the sandbox was closed"))

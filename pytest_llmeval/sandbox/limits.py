@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
 MIB = 1 << 20
 
@@ -26,6 +27,12 @@ class Limits:
     open_files: int = 64
     output_bytes: int = 32 * MIB
     output_kept_bytes: int = 64 << 10
+
+    def lasting(self, wall_s: float | None) -> Limits:
+        """These, with at least `wall_s` of time where that is given; CPU time never ends a sample sooner."""
+        if wall_s is None or wall_s <= self.wall_s:
+            return self
+        return replace(self, wall_s=wall_s, cpu_s=max(self.cpu_s, ceil(wall_s)))
 
 
 def calibrated(limits: Limits, canonical_wall_s: Sequence[float], factor: float) -> Limits:

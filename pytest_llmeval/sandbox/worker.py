@@ -118,6 +118,8 @@ class Worker:
                 "test": problem.test,
                 "entry_point": problem.entry_point,
                 "mutates_arguments": problem.mutates_arguments,
+                "opaque_answers": problem.opaque_answers,
+                "call_s": problem.call_s,
                 "foretold": self._calls.get(problem, []),
                 "count": count,
             }
@@ -175,7 +177,10 @@ def _message(sample_id: int, task: Task) -> dict[str, Any]:
     }
     if problem.channel is Channel.INLINE:
         return message | {"test": problem.test}
-    return message | {"mutates_arguments": problem.mutates_arguments}
+    return message | {
+        "mutates_arguments": problem.mutates_arguments,
+        "opaque_answers": problem.opaque_answers,
+    }
 
 
 def _verdict(

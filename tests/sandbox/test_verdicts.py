@@ -220,3 +220,32 @@ def test_one_sample_may_have_limits_of_its_own(strongest: Executor) -> None:
     assert judged(strongest, source).passed
     tight = replace(QUICK, memory_bytes=64 << 20)
     assert judged(strongest, source, limits=tight).outcome == Outcome.MEMORY
+
+
+MATCH = "import re\ndef f(x):\n    return re.match('a', x)\n"
+
+
+def test_an_answer_that_is_no_plain_data_is_opaque_where_the_problem_says_so(executor: Executor) -> None:
+    task = problem("assert candidate('ab')\nassert candidate('ab') != 3\nassert not candidate('b')")
+    assert judged(executor, MATCH, replace(task, opaque_answers=True)).passed
+    refused = judged(executor, MATCH, task)
+    assert refused.outcome == "wrong_answer"
+    assert "not_plain_data" in refused.detail
+
+
+def test_an_opaque_answer_is_equal_to_nothing_whatever_it_claims(executor: Executor) -> None:
+    liar = "class Liar:\n    def __eq__(self, other): return True\ndef f(x):\n    return Liar()\n"
+    verdict = judged(executor, liar, replace(SQUARE, opaque_answers=True))
+    assert verdict.outcome == "wrong_answer"
+    assert verdict.detail == "assert candidate(3) == 9: got <Liar>"
+
+
+def test_one_call_has_its_own_limit_and_the_whole_sample_another(executor: Executor) -> None:
+    calls = problem("for x in range(40):\n    assert candidate(x) == x", wall_s=30.0, call_s=1.5)
+    slow = "import time\ndef f(x):\n    time.sleep(0.06)\n    return x\n"
+    assert judged(executor, slow, calls).passed  # longer than QUICK.wall_s in sum
+    hangs = "import time\ndef f(x):\n    time.sleep(99 * (x == 3))\n    return x\n"
+    verdict = judged(executor, hangs, calls)
+    assert (verdict.outcome, verdict.detail) == ("timeout", "no answer to one call within 1.5 s")
+    assert verdict.wall_s is not None
+    assert verdict.wall_s < 20

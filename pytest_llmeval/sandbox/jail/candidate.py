@@ -43,8 +43,11 @@ def outcome_of(error: BaseException) -> str:
     return "memory" if isinstance(error, MemoryError) else "exception"
 
 
-def serve(source: str, entry_point: str, writes_back: bool) -> None:
-    """Answer each call on the channel with ["r", result], ["e", exception] or ["u", why it cannot cross]."""
+def serve(source: str, entry_point: str, writes_back: bool, opaque: bool) -> None:
+    """Answer each call on the channel with ["r", result], ["e", exception] or ["u", why it cannot cross].
+
+    With `opaque` an answer that is no plain data crosses as ["o", its type's name, whether it is true].
+    """
     namespace: dict[str, Any] = {}
     failure: list[Any] | None = None
     function = None
@@ -61,7 +64,7 @@ def serve(source: str, entry_point: str, writes_back: bool) -> None:
             request = codec.loads(requests.next())
         except EOFError:
             os._exit(0)
-        reply = codec.dumps(failure) if failure else _reply(function, request, writes_back)
+        reply = codec.dumps(failure) if failure else _reply(function, request, writes_back, opaque)
         flush()
         wire.write_block(CHANNEL, reply)
 
@@ -75,7 +78,7 @@ def flush() -> None:
             continue
 
 
-def _reply(function: Any, request: Any, writes_back: bool) -> bytes:
+def _reply(function: Any, request: Any, writes_back: bool, opaque: bool) -> bytes:
     if request is None:
         return b'["p"]'
     arguments, *keywords = codec.decode(request)
@@ -89,6 +92,15 @@ def _reply(function: Any, request: Any, writes_back: bool) -> bytes:
             body.append(codec.encode(arguments))
         return codec.dumps(body)
     except codec.NotPlainData as error:
+        if opaque and not isinstance(error, codec.TooLarge):
+            return _opaque(result)
         return codec.dumps(["u", str(error)[:200]])
+    except BaseException as error:
+        return codec.dumps(["u", described(error)[:200]])
+
+
+def _opaque(result: Any) -> bytes:
+    try:
+        return codec.dumps(["o", type(result).__name__[:80], bool(result)])
     except BaseException as error:
         return codec.dumps(["u", described(error)[:200]])

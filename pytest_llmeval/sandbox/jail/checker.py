@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import socket
+import struct
 from collections import deque
 from typing import Any
 
@@ -30,17 +31,41 @@ class Stop(BaseException):
         self.outcome, self.detail, self.retires = outcome, detail, retires
 
 
+class Opaque:
+    """An answer that is no plain data, as tests see it: true or false, and equal to nothing."""
+
+    def __init__(self, name: str, truth: bool) -> None:
+        self._name, self._truth = name, truth
+
+    def __bool__(self) -> bool:
+        return self._truth
+
+    def __repr__(self) -> str:
+        return f"<{self._name}>"
+
+
 class Answers:
     """The function under test, as tests see it: each call crosses to the candidate and back."""
 
-    def __init__(self, fd: int, writes_back: bool, foretold: list[bytes]) -> None:
-        """`foretold` are the calls that the tests made before: sent at once, asked for one by one.
+    def __init__(
+        self,
+        fd: int,
+        writes_back: bool,
+        foretold: list[bytes],
+        opaque: bool = False,
+        call_s: float | None = None,
+    ) -> None:
+        """`call_s` is how long one call may take; `foretold` are the calls that the tests made before: sent at once, asked for one by one.
 
         The candidate answers in order, so an answer is the same whether its call was sent ahead or not.
         """
         self._fd = fd
         self._replies = wire.Blocks(fd, codec.MAX_BYTES + 4096)
         self._writes_back = writes_back
+        self._opaque = opaque
+        self._call_s = call_s
+        if call_s is not None:
+            limit_waiting(fd, call_s)
         self._stop: Stop | None = None
         self._foretold = foretold
         self.requests: list[bytes] = []
@@ -92,6 +117,8 @@ class Answers:
             if index >= len(self._foretold):
                 wire.write_block(self._fd, request)
             return codec.loads(self._replies.next())
+        except BlockingIOError:  # answers come in order: the wait is never longer than the call itself
+            raise Stop("timeout", f"no answer to one call within {self._call_s:g} s") from None
         except (EOFError, ConnectionError):
             raise Stop("ended", "the program's process ended") from None
         except (ValueError, codec.Malformed) as error:
@@ -113,6 +140,9 @@ class Answers:
                     self.raised = codec.decode_exception(body)
                     self.raised_text = f"{body[1]}: {body[2]}" if body[2] else body[1]
                     raise self.raised
+                case ["o", str(name), bool(truth)] if self._opaque:
+                    self.result = Opaque(name, truth)
+                    return self.result
                 case ["u", str(why)]:
                     raise Stop("wrong_answer", f"not_plain_data: returned a value that cannot cross: {why}")
                 case ["x", "syntax_error" | "exception" | "memory" as outcome, str(text)]:
@@ -122,6 +152,14 @@ class Answers:
         except codec.NotPlainData as error:
             raise Stop("wrong_answer", f"not_plain_data: {error}") from None
         raise Stop("forged", "malformed answer", retires=True)
+
+
+def limit_waiting(fd: int, seconds: float) -> None:
+    """Make every read of a socket that has to wait longer fail with BlockingIOError."""
+    whole = int(seconds)
+    with socket.socket(fileno=os.dup(fd)) as channel:
+        timeval = struct.pack("ll", whole, int((seconds - whole) * 1_000_000))
+        channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
 
 def write_back(mine: Any, theirs: Any) -> None:
@@ -159,6 +197,8 @@ class Tests:
     def __init__(self, problem: dict[str, Any]) -> None:
         self.entry_point: str = problem["entry_point"]
         self.writes_back: bool = problem["mutates_arguments"]
+        self.opaque: bool = problem["opaque_answers"]
+        self.call_s: float | None = problem["call_s"]
         self.source: str = problem["test"]
         self._setup = compiled_setup(problem["prompt"])
         self._test = compile(self.source, explain.TEST_NAME, "exec", dont_inherit=True)
@@ -173,7 +213,7 @@ class Tests:
         """
         random.setstate(self._chance)  # every sample meets the same tests
         foretold = [] if live else self._foretold
-        answers = Answers(fd, self.writes_back, foretold)
+        answers = Answers(fd, self.writes_back, foretold, self.opaque, self.call_s)
         outcome, detail, retires = self._outcome(answers)
         line = " ".join(detail.split())[:MAX_DETAIL]
         said: dict[str, Any] = {"outcome": outcome, "detail": line, "retires": retires}

@@ -180,7 +180,12 @@ class Candidates:
             if nonce:
                 inline.run(sample, nonce)
             else:
-                candidate.serve(sample["source"], sample["entry_point"], sample["mutates_arguments"])
+                candidate.serve(
+                    sample["source"],
+                    sample["entry_point"],
+                    sample["mutates_arguments"],
+                    sample["opaque_answers"],
+                )
             os._exit(0)
         finally:
             os._exit(72)
