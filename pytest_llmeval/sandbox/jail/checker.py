@@ -55,8 +55,9 @@ class Answers:
         opaque: bool = False,
         call_s: float | None = None,
     ) -> None:
-        """`call_s` is how long one call may take; `foretold` are the calls that the tests made before: sent at once, asked for one by one.
+        """`call_s` is how long one call may take.
 
+        `foretold` are the calls that the tests made before: sent at once, asked for one by one.
         The candidate answers in order, so an answer is the same whether its call was sent ahead or not.
         """
         self._fd = fd
