@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pytest_llmeval.asking import Question
 from pytest_llmeval.engines import Engine, EngineInfo
-from pytest_llmeval.schema import ModelSpec, Problem, Program, Prompt, Record, RecordId, Sample, Task, Verdict
+from pytest_llmeval.schema import Completion, ModelSpec, Problem, Program, Record, RecordId, Task, Verdict
 
 
 class Scorer(Protocol):
@@ -24,7 +24,8 @@ class Scorer(Protocol):
 class Batch:
     """All selected problems of one model, from submission to the last verdict.
 
-    `futures` holds one Record per problem to wait for; `seconds` is first submission to last completion.
+    `futures` holds one Record per problem to wait for; `expected` is how many answers its engine is to give;
+    `seconds` is first submission to last completion.
     """
 
     spec: ModelSpec
@@ -33,35 +34,55 @@ class Batch:
     info: EngineInfo
     tasks: Sequence[Task]
     futures: Mapping[RecordId, Future[Record]]
+    expected: int
     submitted_at: float = 0.0
     last_completion_at: float = 0.0
+    submitted: int = 0
     arrived: int = 0
     finished: int = 0
-    in_flight: int = 0
     submitting: bool = False
     tokens: int = 0
-    waiting: deque[Callable[[], None]] = field(default_factory=deque)  # submissions beyond the concurrency
+    waiting: Iterator[Question] = field(
+        default_factory=lambda: iter(())
+    )  # questions that nobody has asked yet
+    asked: set[Future[Completion]] = field(default_factory=set)  # those whose answer has not come
     held: list[Callable[[], None]] = field(default_factory=list)  # scorings that wait for the last answer
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def take_turn(self, concurrency: int | None) -> Callable[[], None] | None:
-        """The next submission, where one waits, nobody else is submitting and fewer are in flight."""
+    def take_turn(self, concurrency: int | None) -> Question | None:
+        """The next question, where one waits, nobody else is submitting and fewer are in flight."""
         with self.lock:
-            full = concurrency is not None and self.in_flight >= concurrency
-            if self.submitting or full or not self.waiting:
+            full = concurrency is not None and self.submitted - self.arrived >= concurrency
+            if self.submitting or full:
                 return None
-            self.submitting = True
-            self.in_flight += 1
-            return self.waiting.popleft()
+            question = next(self.waiting, None)
+            self.submitting = question is not None
+            self.submitted += question is not None
+            return question
+
+    def sent(self, future: Future[Completion]) -> None:
+        """The turn's question is with the engine; `future` is its answer."""
+        with self.lock:
+            self.asked.add(future)
 
     def end_turn(self) -> None:
         with self.lock:
             self.submitting = False
 
-    @property
-    def expected(self) -> int:
-        """How many completions the whole batch asks for."""
-        return sum(task.sampling.n for task in self.tasks)
+    def stop(self) -> tuple[list[Question], list[Future[Completion]]]:
+        """Ask nothing more; what nobody has asked yet, and what was asked and not answered."""
+        with self.lock:
+            unasked = list(self.waiting)
+            self.expected = self.submitted
+            return unasked, list(self.asked)
+
+    def release(self, after: bool) -> list[Callable[[], None]]:
+        """The scorings whose time has come: at once, or with `after` when no further answer will come."""
+        with self.lock:
+            if after and self.arrived < self.expected:
+                return []
+            ready, self.held = self.held, []
+            return ready
 
     @property
     def drained(self) -> bool:
@@ -71,32 +92,6 @@ class Batch:
     @property
     def seconds(self) -> float | None:
         return self.last_completion_at - self.submitted_at if self.arrived else None
-
-
-class RecordDraft:
-    """A Record on its way: collects samples until all have their verdict."""
-
-    def __init__(self, spec: ModelSpec, task: Task, prompt: Prompt) -> None:
-        self.problem = task.problem
-        self.prompt = prompt
-        self.record_id = record_id_of(spec.name, task.problem)
-        self._n = task.sampling.n
-        self._samples: dict[int, Sample] = {}
-        self._lock = threading.Lock()
-
-    def add(self, sample: Sample) -> Record | None:
-        """Add one; the call that adds the last one returns the whole Record."""
-        with self._lock:
-            self._samples[sample.index] = sample
-            if len(self._samples) < self._n:
-                return None
-        samples = tuple(self._samples[index] for index in sorted(self._samples))
-        name = self.record_id
-        return Record(name.model, name.problem_set, name.task_id, self.prompt, samples)
-
-
-def record_id_of(model: str, problem: Problem) -> RecordId:
-    return RecordId(model, problem.problem_set, problem.task_id)
 
 
 def progress(batch: Batch) -> tuple[str, str]:

@@ -41,6 +41,20 @@ def gpus() -> tuple[Device, ...]:
     return tuple(device for device in found if _visible(device, os.environ.get("CUDA_VISIBLE_DEVICES")))
 
 
+@cache
+def driver_version() -> str | None:
+    """The NVIDIA driver's version; None without one. Asked once per process."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        version = pynvml.nvmlSystemGetDriverVersion()
+        pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return None
+    return version if isinstance(version, str) else str(version.decode())
+
+
 def _device(index: int) -> Device:
     import pynvml
 

@@ -7,10 +7,10 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pytest_llmeval import devices
+from pytest_llmeval.keys.settings import installed
 from pytest_llmeval.schema import ModelSpec, Task
 
 # Whatever takes part in a score or a timing.
@@ -22,13 +22,7 @@ PACKAGES = (
 
 def installed_versions() -> dict[str, str]:
     """Versions as installed in pytest's environment; absent packages are left out."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version(), **installed(*PACKAGES)}
 
 
 def machine() -> dict[str, Any]:

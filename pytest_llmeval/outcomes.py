@@ -6,7 +6,8 @@ from typing import NoReturn
 
 import pytest
 
-from pytest_llmeval.batch import Batch, record_id_of
+from pytest_llmeval.asking import record_id_of
+from pytest_llmeval.batch import Batch
 from pytest_llmeval.collection import CLOCK, problem_of
 from pytest_llmeval.errors import LLMEvalError, ModelUnavailableError, SandboxFault
 from pytest_llmeval.judged import JudgedRecord

@@ -1,49 +1,34 @@
 """Joins prompting, engine, extraction, sandbox and store: a model's whole plan at once, Record by Record.
 
 Knows nothing of pytest. Threads: the caller opens models and waits; each engine's listening thread delivers
-completions; the sandbox's threads deliver verdicts.
+completions, which are on disk before anything else happens to them; judging has threads of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import wait as wait_until_done
 from dataclasses import replace
 from functools import partial
+from math import isfinite
 from typing import Any, Literal, Protocol
 
-from pytest_llmeval.batch import Batch, RecordDraft, Scorer, progress, record_id_of
+from pytest_llmeval import probe
+from pytest_llmeval.asking import Question, questions, record_id_of, requests
+from pytest_llmeval.batch import Batch, Scorer, progress
 from pytest_llmeval.engines import Engine, EngineInfo
 from pytest_llmeval.errors import EngineFault, LLMEvalError
-from pytest_llmeval.exact_match import CanonicalSolution
-from pytest_llmeval.extraction import extract
-from pytest_llmeval.prompting.styles import build_prompt
-from pytest_llmeval.schema import (
-    AnswerForm,
-    Completion,
-    ModelSpec,
-    Outcome,
-    Problem,
-    Program,
-    Prompt,
-    Record,
-    RecordId,
-    Request,
-    Sample,
-    Task,
-    Verdict,
-)
-from pytest_llmeval.store import RunStore
+from pytest_llmeval.judging import Answer, Judging, fail
+from pytest_llmeval.keys import RunKeys
+from pytest_llmeval.schema import Completion, ModelSpec, Record, RecordId, Request, Task
+from pytest_llmeval.store import Generation, RunStore
 
 WAIT_S = 0.25
 SETTLE_S = 10.0  # for judging what had arrived when a run is interrupted
-PROBE_WARM_UPS = 2
 
 ScoringPolicy = Literal["overlap", "after"]
 Notify = Callable[[str, str], None]  # stage, how far: ("tiny_coder: generating", "118 of 164 answers")
@@ -64,6 +49,7 @@ class Pipeline:
         create_engine: EngineFactory,
         scorer: Callable[[], Scorer],
         store: RunStore,
+        keys: RunKeys,
         policy: Callable[[EngineInfo], ScoringPolicy],
         seed: int = 0,
         concurrency: int | None = None,
@@ -74,6 +60,8 @@ class Pipeline:
         self._create_engine = create_engine
         self._scorer = scorer
         self._store = store
+        self._keys = keys
+        self._judging = Judging(store, keys)
         self._policy = policy
         self._seed = seed
         self._concurrency = concurrency
@@ -81,9 +69,7 @@ class Pipeline:
         self._probes = itertools.count()
         self._prepared: dict[str, Engine] = {}
         self._open: dict[str, Engine] = {}
-        self._batches: list[Batch] = []
-        self._canonical: dict[tuple[str, str], CanonicalSolution] = {}
-        self._closed = False
+        self._batches: dict[str, Batch] = {}
 
     def prepare(self, name: str) -> None:
         """Make a model's engine ahead of `open`, so that it imports while others wait or load.
@@ -109,14 +95,20 @@ class Pipeline:
         self._open[name] = engine
         self._prepare_next(name)
         info = engine.load(lambda stage, detail: self._notify(f"{name}: {stage}", detail))
-        tasks = self._plan[name]
-        futures: dict[RecordId, Future[Record]] = {record_id_of(name, t.problem): Future() for t in tasks}
-        batch = Batch(spec, engine, self._scorer(), info, tasks, futures)
-        after = self._policy(info) == "after"
-        self._batches.append(batch)
-        batch.waiting.extend(self._submissions(batch, after))
+        self._keys.identify(spec)
+        batch = self._batches[name] = self._batch(spec, engine, info)
         batch.submitted_at = time.monotonic()
         self._pump(batch)
+        return batch
+
+    def _batch(self, spec: ModelSpec, engine: Engine, info: EngineInfo) -> Batch:
+        tasks = self._plan[spec.name]
+        futures: dict[RecordId, Future[Record]] = {
+            record_id_of(spec.name, t.problem): Future() for t in tasks
+        }
+        expected = sum(task.sampling.n for task in tasks)
+        batch = Batch(spec, engine, self._scorer(), info, tasks, futures, expected)
+        batch.waiting = questions(spec, tasks, self._seed)
         return batch
 
     def _prepare_next(self, name: str) -> None:
@@ -124,103 +116,47 @@ class Pipeline:
         for following in names[names.index(name) + 1 :][:1]:
             self.prepare(following)
 
-    def _submissions(self, batch: Batch, after: bool) -> Iterator[Callable[[], None]]:
-        """Everything the batch asks for, in the order of its items, ready to be submitted."""
-        for task in batch.tasks:
-            draft: RecordDraft | None = None
-            for request in self._requests(batch.spec, task, task.problem.problem_set):
-                draft = draft or RecordDraft(batch.spec, task, request.prompt)
-                yield partial(self._submit, batch, draft, request, after)
-
-    def _submit(self, batch: Batch, draft: RecordDraft, request: Request, after: bool) -> None:
-        future = batch.engine.submit(request)
-        future.add_done_callback(partial(self._arrived, batch, draft, request.sample_index, after))
-
     def _pump(self, batch: Batch) -> None:
         """Submit what waits, as far as the concurrency allows.
 
         An answer that comes at once calls this again from inside: that call leaves the work to the loop here,
         so that a thousand immediate answers are no thousand nested calls.
         """
-        while (submit := batch.take_turn(self._concurrency)) is not None:
-            submit()
+        while (question := batch.take_turn(self._concurrency)) is not None:
+            future = batch.engine.submit(question.request)
+            batch.sent(future)
+            future.add_done_callback(partial(self._arrived, batch, question))
             batch.end_turn()
 
-    def _requests(self, spec: ModelSpec, task: Task, prefix: str) -> Iterator[Request]:
-        """One request per sample of a task; `prefix` keeps request ids apart."""
-        prompt, sampling, task_id = build_prompt(task.problem, spec), task.sampling, task.problem.task_id
-        for index in range(sampling.n):
-            seed = derive_seed(self._seed, sampling.seed, task_id, index)
-            yield Request(f"{prefix}:{task_id}:{index}", task_id, prompt, replace(sampling, seed=seed), index)
-
-    def _arrived(
-        self, batch: Batch, draft: RecordDraft, index: int, after: bool, done: Future[Completion]
-    ) -> None:
+    def _arrived(self, batch: Batch, question: Question, done: Future[Completion]) -> None:
         """Called in the engine's thread for each answer, or for the fault that comes instead of it."""
-        error = done.exception()
+        try:
+            answer = self._kept(batch, question, done.result())
+        except (Exception, CancelledError) as error:
+            fail(batch.futures[question.draft.record_id], error)
+            answer = None
         with batch.lock:
+            batch.asked.discard(done)
             batch.arrived += 1
-            batch.in_flight -= 1
-            last = batch.arrived == batch.expected
-            if error is None:
+            if answer is not None:
                 batch.last_completion_at = time.monotonic()
-                batch.tokens += done.result().completion_tokens or 0
-                batch.held.append(lambda: self._score_or_fail(batch, draft, index, done.result()))
-            ready = [] if after and not last else batch.held[:]
-            if ready:
-                batch.held.clear()
+                batch.tokens += answer.completion.completion_tokens or 0
+                batch.held.append(partial(self._judging.submit, batch, answer))
         self._pump(batch)
-        if error is not None:
-            fail(batch.futures[draft.record_id], error)
-        for score in ready:
+        self._release(batch)
+
+    def _kept(self, batch: Batch, question: Question, completion: Completion) -> Answer:
+        """The answer, once it is on disk."""
+        asked = self._keys.asked(question.request.prompt, question.sampling)
+        keys = self._keys.of_generation(batch.spec, question.request, asked)
+        answer = Answer(question, with_finite_times(completion), keys)
+        name, index = question.draft.record_id, question.request.sample_index
+        self._store.keep(Generation(*name, index, answer.completion, keys, asked))
+        return answer
+
+    def _release(self, batch: Batch) -> None:
+        for score in batch.release(after=self._policy(batch.info) == "after"):
             score()
-
-    def _score_or_fail(self, batch: Batch, draft: RecordDraft, index: int, completion: Completion) -> None:
-        """An exception in a future's callback would be swallowed, and the item would wait for ever."""
-        try:
-            self._score(batch, draft, index, completion)
-        except Exception as error:
-            fail(batch.futures[draft.record_id], error)
-
-    def _score(self, batch: Batch, draft: RecordDraft, index: int, completion: Completion) -> None:
-        program = program_of(completion, draft.problem, draft.prompt)
-        if program is None:
-            verdict = Verdict(Outcome.NO_CODE, "the answer holds no program")
-            self._scored(batch, draft, Sample(index, completion, None, judged(verdict, completion)))
-            return
-        future = batch.scorer.submit(program, draft.problem)
-
-        def finish(done: Future[Verdict]) -> None:
-            if error := done.exception():
-                verdict = Verdict(Outcome.SANDBOX_ERROR, f"{type(error).__name__}: {error}")
-            else:
-                verdict = judged(done.result(), completion)
-            same = verdict.passed and self._canonical_of(draft.problem).equals(program.source)
-            self._scored(batch, draft, Sample(index, completion, program, verdict, same))
-
-        future.add_done_callback(finish)
-
-    def _canonical_of(self, problem: Problem) -> CanonicalSolution:
-        """Read once for all models and samples."""
-        key = (problem.problem_set, problem.task_id)
-        return self._canonical.setdefault(key, CanonicalSolution(problem))
-
-    def _scored(self, batch: Batch, draft: RecordDraft, sample: Sample) -> None:
-        record = draft.add(sample)
-        if record is None:
-            return
-        if self._closed:
-            return
-        future = batch.futures[draft.record_id]
-        try:
-            self._store.append(record)
-        except LLMEvalError as error:
-            fail(future, error)
-            return
-        with batch.lock:
-            batch.finished += 1
-        if not future.done():
-            future.set_result(record)
 
     def wait(self, batch: Batch, name: RecordId) -> Record:
         """Wait for one Record, telling how far the batch is.
@@ -241,76 +177,58 @@ class Pipeline:
     def probe(self, batch: Batch, count: int) -> list[Completion]:
         """Ask up to `count` of the batch's tasks again, one at a time: single-stream timings.
 
-        To be called when the batch has drained. Tasks are drawn by the run's seed; warm-ups come first and the
-        prefix cache is emptied after them; no other engine imports meanwhile. The answers are not judged.
+        To be called when the batch has drained. Tasks are drawn by the run's seed; no other engine imports
+        meanwhile. The answers are not judged.
 
         Raises:
             EngineFault: the engine died, or refused a request.
         """
         name = batch.spec.name
-        tasks = random.Random(self._seed).sample(batch.tasks, min(count, len(batch.tasks)))
         while any(engine.is_preparing for engine in self._prepared.values()):
             self._notify(f"{name}: waiting to probe", "another engine imports")
             time.sleep(WAIT_S)
-        for task in tasks[:PROBE_WARM_UPS]:
-            self._ask(batch, task)
-        batch.engine.reset_cache()
-        answers = []
-        for number, task in enumerate(tasks, 1):
-            self._notify(f"{name}: probing one at a time", f"{number} of {len(tasks)}")
-            answers.append(self._ask(batch, task))
-        return answers
+        tasks = probe.draw(batch.tasks, count, self._seed)
+        told = partial(self._notify, f"{name}: probing one at a time")
+        return probe.probe(batch.engine, tasks, partial(self._probe_request, batch), told)
 
-    def _ask(self, batch: Batch, task: Task) -> Completion:
-        """One answer to one task, waited for."""
-        request = next(self._requests(batch.spec, task, f"probe-{next(self._probes)}"))
-        return batch.engine.submit(request).result()
+    def _probe_request(self, batch: Batch, task: Task) -> Request:
+        return next(requests(batch.spec, task, self._seed, f"probe-{next(self._probes)}"))
 
     def close_model(self, name: str) -> None:
-        """Close a model's engine; what it had not answered is lost."""
+        """Close a model's engine; what it had not answered is cancelled."""
+        if name in self._batches:
+            self._cancel(self._batches[name])
         if engine := self._open.pop(name, None):
             engine.close()
 
+    def _cancel(self, batch: Batch) -> None:
+        unasked, unanswered = batch.stop()
+        for question in unasked:
+            fail(batch.futures[question.draft.record_id], EngineFault("not asked: the run ended before"))
+        for future in unanswered:
+            future.cancel()
+        self._release(batch)
+
     def close(self) -> None:
         """Close every engine, also those that were only preparing; answers that had arrived are still judged."""
-        for engine in (*self._open.values(), *self._prepared.values()):
+        for name in list(self._open):
+            self.close_model(name)
+        for engine in self._prepared.values():
             engine.close()
-        self._open.clear()
         self._prepared.clear()
-        # A dead engine has failed every future whose answer had not come; what is left is being judged.
-        wait_until_done(
-            [future for batch in self._batches for future in batch.futures.values()], timeout=SETTLE_S
-        )
-        self._closed = True
+        # A closed engine has failed every future whose answer had not come; what is left is being judged.
+        unsettled = [future for batch in self._batches.values() for future in batch.futures.values()]
+        wait_until_done(unsettled, timeout=SETTLE_S)
+        self._judging.close()
 
 
-def program_of(completion: Completion, problem: Problem, prompt: Prompt) -> Program | None:
-    """The Program to judge; None where an answer holds none."""
-    match completion.form:
-        case AnswerForm.CONTINUATION:
-            return Program(problem.prompt + completion.text, "as it stands, after the prompt")
-        case AnswerForm.PROGRAM:
-            return Program(completion.text, "as it stands")
-        case AnswerForm.ANSWER:
-            return extract(completion.text, problem, prompt.style)
-
-
-def derive_seed(*parts: object) -> int:
-    """A 31-bit seed from the run's seed, the entry's, the task and the sample: equal on every machine."""
-    digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
-
-
-def judged(verdict: Verdict, completion: Completion) -> Verdict:
-    """A failed program whose generation ended at its length limit was cut short: that is `truncated`."""
-    cut = completion.finish_reason == "length"
-    if cut and not verdict.passed and not verdict.outcome.is_fault:
-        detail = f"generation ended at its length limit; as it stands: {verdict.outcome}: {verdict.detail}"
-        return replace(verdict, outcome=Outcome.TRUNCATED, detail=detail.rstrip(": "))
-    return verdict
-
-
-def fail(future: Future[Any], error: BaseException) -> None:
-    """Fail a future once; later faults of the same Record add nothing."""
-    if not future.done():
-        future.set_exception(error if isinstance(error, LLMEvalError) else EngineFault(str(error)))
+def with_finite_times(completion: Completion) -> Completion:
+    """A time that is no number was not measured."""
+    timing = completion.timing
+    if timing is None:
+        return completion
+    figures = {name: getattr(timing, name) for name in ("queue_s", "ttft_s", "decode_s", "e2e_s")}
+    odd: dict[str, Any] = {name: None for name, value in figures.items() if not isfinite(value or 0.0)}
+    if not all(map(isfinite, timing.token_s or ())):
+        odd["token_s"] = None
+    return replace(completion, timing=replace(timing, **odd)) if odd else completion

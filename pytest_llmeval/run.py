@@ -13,6 +13,8 @@ from pytest_llmeval import devices, samples
 from pytest_llmeval.batch import Batch
 from pytest_llmeval.engines import Engine, EngineContext, EngineInfo, create_engine
 from pytest_llmeval.errors import EngineFault, LLMEvalError, ModelUnavailableError
+from pytest_llmeval.keys import RunKeys
+from pytest_llmeval.keys.settings import timing_settings, verdict_settings
 from pytest_llmeval.manifest import describe_model, describe_plan, installed_versions, machine
 from pytest_llmeval.options import Options
 from pytest_llmeval.results import ModelResult, ModelState, result_of, summary_document
@@ -77,6 +79,12 @@ class Run:
             point_latest(self.folder)
         return self._store
 
+    @cached_property
+    def keys(self) -> RunKeys:
+        """What answers, verdicts and times of this run depend on."""
+        options = self.options
+        return RunKeys(options.seed, verdict_settings(options), timing_settings(options))
+
     # ------------------------------------------------------------------------------------ while items run
 
     def state(self, model: str) -> ModelState:
@@ -109,6 +117,9 @@ class Run:
             raise ModelUnavailableError(state.unavailable)
         try:
             state.batch = self._working_pipeline().open(model)
+            self.store.write_json(
+                MANIFEST, self.manifest()
+            )  # with what the engine chose: a killed run has it
         except LLMEvalError as error:
             state.fault = str(error)
             self.close_model(model)
@@ -178,6 +189,7 @@ class Run:
                 create_engine=self._create_engine,
                 scorer=self._working_sandbox().get,
                 store=self.store,
+                keys=self.keys,
                 policy=self._policy,
                 seed=self.options.seed,
                 concurrency=self.options.concurrency,
@@ -232,5 +244,6 @@ class Run:
             "asked": {name: describe_plan(planned) for name, planned in self.plan.items()},
             "item_passes": self.options.passing,
             "selected": {name: len(planned) for name, planned in self.plan.items()},
+            "keys": self.keys.describe(),
             "engines": {name: state.batch.info for name, state in self.states.items() if state.batch},
         }

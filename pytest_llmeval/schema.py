@@ -269,10 +269,23 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Keys:
+    """Hashes of everything that decided a Sample's text, its verdict and its times; see `keys.py`.
+
+    Where two Samples have the same key, one may stand for the other. Empty: not known.
+    """
+
+    generation: str = ""
+    verdict: str = ""
+    timing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One Completion with the Program made from it (None: no code was found) and its Verdict.
 
     `exact_match`: a program that passed is, as a syntax tree, the canonical solution.
+    `reused_from` is the run that generated it, where that was not this one: its times are not this run's.
     """
 
     index: int
@@ -280,6 +293,8 @@ class Sample:
     program: Program | None
     verdict: Verdict
     exact_match: bool = False
+    keys: Keys = Keys()
+    reused_from: str | None = None
 
 
 class RecordId(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pytest_llmeval.schema import ModelSpec, Problem, Prompt, PromptStyle
 
 INSTRUCTION = (
@@ -20,3 +22,11 @@ def build_prompt(problem: Problem, spec: ModelSpec) -> Prompt:
         system=spec.system_prompt,
         chat_template_kwargs=spec.chat_template_kwargs,
     )
+
+
+def prompting_settings(spec: ModelSpec) -> dict[str, Any]:
+    """What decides the tokens a model sees and is not in a Prompt: part of every sample's generation key.
+
+    Whatever is added to the way from a Prompt to tokens (templates, truncation) adds its settings here.
+    """
+    return {"style": str(spec.prompt_style)}

@@ -33,10 +33,14 @@ ALLOWED: dict[str, set[str]] = {
     "scoring": {"options", "sandbox"},
     "selection": {"options", "problems", "registry", "samples"},
     "results": {"batch", "engines", "metrics"},
-    "manifest": {"devices"},
     "exact_match": {"extraction"},  # reads programs as safely as extraction does
-    "batch": {"engines", "store"},
-    "pipeline": {"batch", "engines", "exact_match", "extraction", "prompting", "store"},
+    "keys": {"devices", "options", "prompting"},
+    "manifest": {"devices", "keys"},
+    "asking": {"prompting"},
+    "batch": {"asking", "engines"},
+    "judging": {"asking", "batch", "exact_match", "extraction", "keys", "store"},
+    "probe": {"engines"},
+    "pipeline": {"asking", "batch", "engines", "judging", "keys", "probe", "store"},
     "interrupts": set(),
     "__main__": set(),  # commands are named, and imported when called
     "gate": {"metrics", "registry", "store"},  # judges what runs left on disk; gating.py joins it to pytest

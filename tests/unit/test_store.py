@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,6 +15,7 @@ from hypothesis import strategies as st
 from pytest_llmeval.errors import LLMEvalError
 from pytest_llmeval.schema import (
     Completion,
+    Keys,
     Outcome,
     Program,
     Prompt,
@@ -20,7 +25,16 @@ from pytest_llmeval.schema import (
     Timing,
     Verdict,
 )
-from pytest_llmeval.store import RunStore, decode, encode, file_name, read_records
+from pytest_llmeval.store import (
+    GENERATIONS,
+    Generation,
+    RunStore,
+    decode,
+    encode,
+    file_name,
+    read_generations,
+    read_records,
+)
 
 any_text = st.text(st.characters(codec=None) | st.sampled_from("\ud800\udfff\x00\u202e"), max_size=40)
 
@@ -66,11 +80,12 @@ def test_a_record_is_found_again_by_its_name(tmp_path):
     assert store.get(a_record(task_id="HumanEval/9").record_id) is None
 
 
-@given(st.text(min_size=1, max_size=30).filter(lambda s: s.isprintable()))
+@given(st.text(min_size=1, max_size=300).filter(lambda s: s.isprintable()))
 def test_any_name_stays_one_component_of_a_path(name):
     component = file_name(name)
     assert "/" not in component
     assert component not in {".", ".."}
+    assert len(component.encode()) <= 255 - len(".json")
 
 
 def test_a_hostile_task_id_stays_in_its_folder(tmp_path):
@@ -80,21 +95,69 @@ def test_a_hostile_task_id_stays_in_its_folder(tmp_path):
     assert len(list((tmp_path / "run/predictions").rglob("*.json"))) == 1
 
 
-def test_a_disk_that_refuses_is_a_clear_error_and_keeps_what_was_written(tmp_path):
+@contextmanager
+def no_file_grows_beyond(size: int):
+    """The kernel takes the bytes up to `size` and refuses the rest, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_a_clear_error_and_keeps_what_was_written(tmp_path):
     store = RunStore(tmp_path / "run")
     store.append(a_record())
-
-    class Full:
-        def tell(self) -> int:
-            return 0
-
-        def write(self, data: bytes) -> None:
-            raise OSError(28, "No space left on device")
-
-    store._results = Full()
-    with pytest.raises(LLMEvalError, match="cannot be written: No space left on device"):
+    size = store.results_path.stat().st_size
+    with (
+        no_file_grows_beyond(size + 100),
+        pytest.raises(
+            LLMEvalError, match=r"results.jsonl cannot be written: File too large\. Records written"
+        ),
+    ):
         store.append(a_record(task_id="HumanEval/1"))
-    assert [r.task_id for r in store.records()] == ["HumanEval/0"]
+    assert store.results_path.stat().st_size == size, "the part that was taken is cut away again"
+    store.append(a_record(task_id="HumanEval/2"))  # someone made room
+    assert [r.task_id for r in store.records()] == ["HumanEval/0", "HumanEval/2"]
+    assert store.get(a_record(task_id="HumanEval/2").record_id) is not None
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3])
+@pytest.mark.parametrize("torn", [b"{", b'{"a": "' + b"x" * 200_000], ids=["short", "long"])
+def test_a_torn_last_line_is_cut_before_more_is_appended(tmp_path, kept, torn):
+    path = tmp_path / "run/results.jsonl"
+    path.parent.mkdir()
+    path.write_bytes(encode(a_record()) * kept + torn)
+    store = RunStore(tmp_path / "run")
+    store.append(a_record(task_id="HumanEval/1"))
+    assert [r.task_id for r in store.records()] == ["HumanEval/0"] * kept + ["HumanEval/1"]
+
+
+def test_threads_append_whole_lines(tmp_path):
+    store = RunStore(tmp_path / "run")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(store.append, [a_record(str(n) * 500, f"HumanEval/{n}") for n in range(100)]))
+    assert {r.task_id for r in store.records()} == {f"HumanEval/{n}" for n in range(100)}
+    assert all(store.get(r.record_id) == r for r in store.records())
+
+
+def test_a_time_that_is_no_number_is_refused_not_written(tmp_path):
+    store = RunStore(tmp_path / "run")
+    timing = Timing(concurrency=1, e2e_s=float("nan"))
+    sample = replace(a_record().samples[0], completion=Completion("x", timing=timing))
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        store.append(replace(a_record(), samples=(sample,)))
+    assert store.results_path.read_bytes() == b""
+
+
+def test_a_generation_survives_the_disk(tmp_path):
+    store = RunStore(tmp_path / "run")
+    kept = Generation(
+        "m", "humaneval", "HumanEval/0", 3, Completion("\ud800"), Keys("g", "", "t"), {"prompt": "p"}
+    )
+    store.keep(kept)
+    assert list(read_generations(tmp_path / "run" / GENERATIONS)) == [kept]
 
 
 def test_documents_are_strict_json(tmp_path):

@@ -1,0 +1,142 @@
+"""Completion → Program → Verdict → Record, on threads of its own.
+
+Extraction of a hostile answer may take a while: in an engine's listening thread it would hold up the arrival of
+every other answer, and with it their stamps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pytest_llmeval.asking import Question
+from pytest_llmeval.batch import Batch
+from pytest_llmeval.errors import EngineFault, LLMEvalError
+from pytest_llmeval.exact_match import CanonicalSolution
+from pytest_llmeval.extraction import extract
+from pytest_llmeval.keys import RunKeys
+from pytest_llmeval.schema import (
+    AnswerForm,
+    Completion,
+    Keys,
+    Outcome,
+    Problem,
+    Program,
+    Prompt,
+    Record,
+    Sample,
+    Verdict,
+)
+from pytest_llmeval.store import RunStore
+
+THREADS = 2  # one hostile answer holds up half of the others
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One Completion to judge, and the question it answers."""
+
+    question: Question
+    completion: Completion
+    keys: Keys
+
+
+class Judging:
+    """Judges answers and stores the Records they complete. `close()` gives up what is not judged yet."""
+
+    def __init__(self, store: RunStore, keys: RunKeys) -> None:
+        self._store = store
+        self._keys = keys
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="llmeval-judging")
+        self._canonical: dict[tuple[str, str], CanonicalSolution] = {}
+        self._closed = False
+
+    def submit(self, batch: Batch, answer: Answer) -> None:
+        """Judge one answer in the background; its Record, or what went wrong, resolves the batch's future."""
+        with contextlib.suppress(RuntimeError):  # the pool was closed: nobody waits any more
+            self._pool.submit(self._or_fail, batch, answer, self._judge, batch, answer)
+
+    def _or_fail(self, batch: Batch, answer: Answer, act: Callable[..., None], *arguments: Any) -> None:
+        """An exception in a pool or a callback would be swallowed, and the item would wait for ever."""
+        try:
+            act(*arguments)
+        except Exception as error:
+            fail(batch.futures[answer.question.draft.record_id], error)
+
+    def _judge(self, batch: Batch, answer: Answer) -> None:
+        draft, completion = answer.question.draft, answer.completion
+        program = program_of(completion, draft.problem, draft.prompt)
+        if program is None:
+            verdict = Verdict(Outcome.NO_CODE, "the answer holds no program")
+            self._finish(batch, answer, None, verdict)
+            return
+        future = batch.scorer.submit(program, draft.problem)
+        future.add_done_callback(
+            lambda done: self._or_fail(batch, answer, self._finish, batch, answer, program, verdict_of(done))
+        )
+
+    def _finish(self, batch: Batch, answer: Answer, program: Program | None, verdict: Verdict) -> None:
+        draft, completion = answer.question.draft, answer.completion
+        keys = replace(answer.keys, verdict=self._keys.of_verdict(program, draft.problem))
+        index = answer.question.request.sample_index
+        verdict = judged(verdict, completion)
+        same = (
+            program is not None
+            and verdict.passed
+            and self._canonical_of(draft.problem).equals(program.source)
+        )
+        record = draft.add(Sample(index, completion, program, verdict, same, keys))
+        if record is not None and not self._closed:
+            self._store_record(batch, record)
+
+    def _canonical_of(self, problem: Problem) -> CanonicalSolution:
+        """Read once for all models and samples."""
+        key = (problem.problem_set, problem.task_id)
+        return self._canonical.setdefault(key, CanonicalSolution(problem))
+
+    def _store_record(self, batch: Batch, record: Record) -> None:
+        self._store.append(record)
+        with batch.lock:
+            batch.finished += 1
+        with contextlib.suppress(InvalidStateError):
+            batch.futures[record.record_id].set_result(record)
+
+    def close(self) -> None:
+        self._closed = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def program_of(completion: Completion, problem: Problem, prompt: Prompt) -> Program | None:
+    """The Program to judge; None where an answer holds none."""
+    match completion.form:
+        case AnswerForm.CONTINUATION:
+            return Program(problem.prompt + completion.text, "as it stands, after the prompt")
+        case AnswerForm.PROGRAM:
+            return Program(completion.text, "as it stands")
+        case AnswerForm.ANSWER:
+            return extract(completion.text, problem, prompt.style)
+
+
+def verdict_of(done: Future[Verdict]) -> Verdict:
+    """What the sandbox said; where it failed, a fault in the verdict's form."""
+    if error := done.exception():
+        return Verdict(Outcome.SANDBOX_ERROR, f"{type(error).__name__}: {error}")
+    return done.result()
+
+
+def judged(verdict: Verdict, completion: Completion) -> Verdict:
+    """A failed program whose generation ended at its length limit was cut short: that is `truncated`."""
+    cut = completion.finish_reason == "length"
+    if cut and not verdict.passed and not verdict.outcome.is_fault:
+        detail = f"generation ended at its length limit; as it stands: {verdict.outcome}: {verdict.detail}"
+        return replace(verdict, outcome=Outcome.TRUNCATED, detail=detail.rstrip(": "))
+    return verdict
+
+
+def fail(future: Future[Any], error: BaseException) -> None:
+    """Fail a future once; later faults of the same Record add nothing."""
+    with contextlib.suppress(InvalidStateError):
+        future.set_exception(error if isinstance(error, LLMEvalError) else EngineFault(str(error)))

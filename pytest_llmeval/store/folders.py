@@ -1,0 +1,50 @@
+"""Where runs lie: folders under reports/, made without clashing, and names that stay in their folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from pytest_llmeval.errors import LLMEvalError
+from pytest_llmeval.store.lines import explained
+
+LATEST = "latest"
+LONGEST_NAME = 200  # file systems take 255 bytes, and an ending comes behind
+
+
+def file_name(name: str) -> str:
+    """A name as one path component: percent-encoded, so that `HumanEval/0` and `..` stay in their folder."""
+    encoded = quote(name, safe="", errors="surrogatepass")
+    if len(encoded) > LONGEST_NAME:
+        digest = hashlib.sha256(encoded.encode()).hexdigest()[:16]
+        encoded = f"{encoded[: LONGEST_NAME - 17]}~{digest}"
+    return encoded.replace(".", "%2E") if set(encoded) <= {"."} else encoded
+
+
+def create_run_folder(reports: Path, run_id: str) -> Path:
+    """A new folder reports/<run id>[-N]; runs that start in the same second do not share one.
+
+    Raises:
+        LLMEvalError: the folder cannot be made.
+    """
+    with explained(reports):
+        reports.mkdir(parents=True, exist_ok=True)
+        for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
+            with contextlib.suppress(FileExistsError):
+                folder = reports / f"{run_id}{suffix}"
+                folder.mkdir()
+                return folder
+    raise LLMEvalError(f"{reports} already holds a thousand runs named {run_id}")
+
+
+def point_latest(folder: Path) -> None:
+    """Let reports/latest lead to `folder`; where links are not to be had, nothing points anywhere."""
+    link = folder.parent / LATEST
+    temporary = folder.parent / f".{LATEST}-{os.getpid()}"
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(folder.name, target_is_directory=True)
+        temporary.replace(link)
