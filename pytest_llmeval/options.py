@@ -137,6 +137,13 @@ DECLARED: dict[str, dict[str, Any]] = {
         "help": f"a limit of one program, may be repeated; keys: {', '.join(SANDBOX_LIMITS)} "
         "(ini: llmeval_sandbox_limits). A wall_s given here is kept; otherwise it is fitted to this machine",
     },
+    "sandbox-site": {
+        "action": "append",
+        "default": [],
+        "metavar": "DIR",
+        "help": "a package folder that judged programs may import from, may be repeated "
+        "(ini: llmeval_sandbox_site); without any they have the standard library only",
+    },
     "probe": {
         "default": "16",
         "metavar": "N|off",
@@ -207,7 +214,7 @@ def read(config: pytest.Config) -> Options:
         sandbox=option.llmeval_sandbox,
         sandbox_workers=option.llmeval_sandbox_workers,
         sandbox_limits=_sandbox_limits(config),
-        sandbox_site=tuple(config.getini("llmeval_sandbox_site")),
+        sandbox_site=_sandbox_site(config),
         probe=_probe(option.llmeval_probe),
         sampling=_sampling(option),
         passing=option.llmeval_pass,
@@ -271,6 +278,17 @@ def _sampling(option: Any) -> dict[str, Any]:
             "--llmeval-samples brings answers that are already drawn: leave out --llmeval-n and --llmeval-sampling"
         )
     return given
+
+
+def _sandbox_site(config: pytest.Config) -> tuple[Path, ...]:
+    """The folders of the command line, or else those of the ini file: what is declared is all there is."""
+    given = [config.invocation_params.dir / name for name in config.option.llmeval_sandbox_site]
+    folders = tuple(given or config.getini("llmeval_sandbox_site"))
+    for folder in folders:
+        if not folder.is_dir():
+            where = "--llmeval-sandbox-site" if given else "llmeval_sandbox_site"
+            raise ConfigurationError(f"{where}={folder}: no such folder, and programs would import from it")
+    return folders
 
 
 def _concurrency(given: str) -> int | None:

@@ -70,7 +70,7 @@ class BackgroundExecutor:
         executor = self.get()
         return {
             **asdict(executor.isolation),
-            "limits": asdict(executor.limits),
+            "limits": asdict(executor.limits.resolved()),
             "environment": executor.environment,
             "workers_replaced": executor.respawns,
         }

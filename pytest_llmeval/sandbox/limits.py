@@ -13,12 +13,13 @@ MIB = 1 << 20
 class Limits:
     """Bounds of one sample. Times are seconds, sizes are bytes.
 
+    `cpu_s` follows `wall_s` unless it is given: twice as much and a little more, for programs with threads.
     `processes` counts children that a sample may start (0: none; only level A can grant more).
     `output_bytes` ends a sample that prints more; `output_kept_bytes` of it are kept for people to read.
     """
 
     wall_s: float = 3.0
-    cpu_s: int = 8
+    cpu_s: int | None = None
     memory_bytes: int = 1024 * MIB
     processes: int = 0
     threads: int = 64
@@ -32,7 +33,12 @@ class Limits:
         """These, with at least `wall_s` of time where that is given; CPU time never ends a sample sooner."""
         if wall_s is None or wall_s <= self.wall_s:
             return self
-        return replace(self, wall_s=wall_s, cpu_s=max(self.cpu_s, ceil(wall_s)))
+        cpu_s = None if self.cpu_s is None else max(self.cpu_s, ceil(wall_s))
+        return replace(self, wall_s=wall_s, cpu_s=cpu_s)
+
+    def resolved(self) -> Limits:
+        """The same limits with every figure in its place."""
+        return self if self.cpu_s is not None else replace(self, cpu_s=ceil(2 * self.wall_s) + 2)
 
 
 def calibrated(limits: Limits, canonical_wall_s: Sequence[float], factor: float) -> Limits:

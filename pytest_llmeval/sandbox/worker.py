@@ -159,7 +159,7 @@ def _started(
 
 @lru_cache(maxsize=64)
 def _limits_message(limits: Limits) -> dict[str, Any]:
-    return asdict(limits)
+    return asdict(limits.resolved())
 
 
 def _may_send(task: Task, ahead: int) -> bool:

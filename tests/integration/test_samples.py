@@ -113,6 +113,35 @@ def test_limits_of_a_program_are_options(project, pytester, samples):
     assert manifest["sandbox"]["limits"]["wall_s"] == 0.5
 
 
+def test_the_cpu_limit_follows_the_wall_limit_unless_it_is_given(project, pytester, samples):
+    path = samples(row(0, right=True))
+    for given, cpu_s in ((["wall_s=20"], 42), (["wall_s=20", "cpu_s=5"], 5)):
+        limits = [f"--llmeval-sandbox-limit={limit}" for limit in given]
+        project(f"--llmeval-samples={path}", *limits).assert_outcomes(passed=1)
+        manifest = json.loads((pytester.path / "reports/latest/manifest.json").read_text())
+        assert manifest["sandbox"]["limits"]["cpu_s"] == cpu_s
+
+
+def test_packages_are_declared_and_recorded(project, pytester, samples):
+    """Nothing but a declared folder can be imported from, and the manifest says which were."""
+    packages = pytester.mkdir("packages")
+    (packages / "declared.py").write_text("value = True\n")
+    for folder in (packages, *packages.parents[:3]):  # samples are another user where we are root
+        folder.chmod(0o755)
+    body = "    import declared\n" + PROBLEMS["HumanEval/0"]["canonical_solution"]
+    path = samples({"task_id": "HumanEval/0", "completion": body})
+    project(f"--llmeval-samples={path}").assert_outcomes(failed=1)
+    project(f"--llmeval-samples={path}", "--llmeval-sandbox-site=packages").assert_outcomes(passed=1)
+    manifest = json.loads((pytester.path / "reports/latest/manifest.json").read_text())
+    assert manifest["sandbox"]["environment"].endswith(f"standard library and {packages}")
+
+
+def test_a_declared_folder_that_does_not_exist_is_a_usage_error(project):
+    result = project("--llmeval-sandbox-site=gone")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--llmeval-sandbox-site=*gone: no such folder*"])
+
+
 @pytest.mark.parametrize("given", ["wall=5", "wall_s=soon", "wall_s=-1", "wall_s"])
 def test_a_limit_that_makes_no_sense_is_a_usage_error(project, samples, given):
     result = project(f"--llmeval-sandbox-limit={given}")

@@ -195,6 +195,13 @@ def test_verdicts_do_not_depend_on_order(strongest: Executor) -> None:
     assert not unstable
 
 
+def test_a_longer_wall_limit_leaves_as_much_more_cpu_time() -> None:
+    """Unless the CPU limit was given, when it stays what it is."""
+    assert Limits().resolved().cpu_s == 8
+    assert replace(Limits(), wall_s=30.0).resolved().cpu_s == 62
+    assert replace(Limits(cpu_s=3), wall_s=30.0).resolved().cpu_s == 3
+
+
 def test_calibration_leaves_the_slowest_solution_room() -> None:
     executor = started("auto", limits=Limits(wall_s=1.0))
     slow = replace(
