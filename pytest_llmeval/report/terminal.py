@@ -45,7 +45,7 @@ def sandbox_lines(run: Run) -> list[str]:
         return []
     missing = f"; missing: {', '.join(isolation.missing)}" if isolation.missing else ""
     return [
-        f"sandbox: level {isolation.level}, network {isolation.network}, files {isolation.files}, "
+        f"sandbox: level {isolation.level} by {isolation.means}, network {isolation.network}, files {isolation.files}, "
         f"verdict {isolation.verdict}",
         f"sandbox: proven: {', '.join(isolation.proven) or 'nothing'}{missing}",
     ]

@@ -17,6 +17,7 @@ from pytest_llmeval.sandbox import selftest
 from pytest_llmeval.sandbox.interpreter import Interpreter, describe
 from pytest_llmeval.sandbox.isolation import Isolation, Level
 from pytest_llmeval.sandbox.jobs import Job, Jobs, fault
+from pytest_llmeval.sandbox.launch import Means
 from pytest_llmeval.sandbox.limits import Limits, calibrated
 from pytest_llmeval.sandbox.worker import Calls, Task, Unclear, Worker
 from pytest_llmeval.schema import Outcome, Problem, Program, Verdict
@@ -86,11 +87,13 @@ class Executor:
             return
         self._interpreter = describe(self._python, self._site)
         refusals = []
-        for level in CHOICES[self._choice]:
+        for means in Means:
+            if means.level not in CHOICES[self._choice]:
+                continue
             try:
-                self._isolation = self._start_at(level, self._interpreter)
+                self._isolation = self._start_by(means, self._interpreter)
             except SandboxFault as refusal:
-                refusals.append(f"{level.value}: {refusal}")
+                refusals.append(f"{means.level}: {refusal}")
             else:
                 return
         raise SandboxFault(
@@ -99,9 +102,9 @@ class Executor:
             "network: --llmeval-sandbox=C allows that, with resource limits only."
         )  # fmt: skip
 
-    def _start_at(self, level: Level, interpreter: Interpreter) -> Isolation:
-        make = partial(Worker, level, interpreter, self._limits, self._calls)
-        prove = partial(selftest.prove, level=level, limits=self._limits)
+    def _start_by(self, means: Means, interpreter: Interpreter) -> Isolation:
+        make = partial(Worker, means, interpreter, self._limits, self._calls)
+        prove = partial(selftest.prove, means=means, limits=self._limits)
         threads = [_Thread(index, self._jobs, make, prove) for index in range(self._workers)]
         for thread in threads:
             thread.start()

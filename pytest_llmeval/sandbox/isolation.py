@@ -19,6 +19,7 @@ class Level(StrEnum):
 class Isolation:
     """A level with what its self-test proved and what it could not.
 
+    `means` says what the level is made with: level A has two ways, bubblewrap and namespaces of our own.
     `network`, `files` and `verdict` are short phrases for people; `proven` and `missing` are the names of
     the promises in selftest.py.
     """
@@ -27,9 +28,11 @@ class Isolation:
     network: str
     files: str
     verdict: str
+    means: str
     proven: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        line = f"level {self.level} (network {self.network}, files {self.files}, verdict {self.verdict})"
+        promises = f"network {self.network}, files {self.files}, verdict {self.verdict}"
+        line = f"level {self.level} by {self.means} ({promises})"
         return f"{line}; missing: {', '.join(self.missing)}" if self.missing else line

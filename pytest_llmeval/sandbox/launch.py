@@ -1,21 +1,19 @@
-"""How a zygote is started at each level: the command around the interpreter, and what it is told to do."""
+"""How a zygote is started at each level: what encloses the interpreter, and what it is told to do."""
 
 from __future__ import annotations
 
 import itertools
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from enum import StrEnum
 from typing import Any
 
-from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox.interpreter import Interpreter
 from pytest_llmeval.sandbox.isolation import Level
 from pytest_llmeval.sandbox.limits import Limits
+from pytest_llmeval.sandbox.view import DEVICES, bubblewrap, enclosure, site_paths, view
 
-DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 FIRST_SPARE_UID, SPARE_UIDS = 61_000, 4_000
 # Warm for every sample. Each module makes every fork dearer, so only what programs import all the time.
 PRELOAD = (
@@ -27,32 +25,62 @@ CHECKER_PRELOAD = ("math", "typing", "random", "copy", "string")
 _spare = itertools.count(os.getpid() * 16)
 
 
+class Means(StrEnum):
+    """What a level is made with."""
+
+    BUBBLEWRAP = "bubblewrap"
+    NAMESPACES = "own namespaces"
+    LANDLOCK = "Landlock and seccomp"
+    SECCOMP = "seccomp"
+    RLIMITS = "limits"
+
+    @property
+    def level(self) -> Level:
+        return _LEVELS[self]
+
+
+_LEVELS = {
+    Means.BUBBLEWRAP: Level.NAMESPACES,
+    Means.NAMESPACES: Level.NAMESPACES,
+    Means.LANDLOCK: Level.LANDLOCK,
+    Means.SECCOMP: Level.SECCOMP,
+    Means.RLIMITS: Level.RLIMITS,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What stands before the interpreter on the command line, and what the zygote is told."""
+    """What stands before the interpreter on the command line, and what the zygote is told.
+
+    `enclosure` goes to jail/enclose.py, which then runs first in the same process; None: it does not.
+    """
 
     command: tuple[str, ...] = ()
     config: dict[str, Any] = field(default_factory=dict)
+    enclosure: dict[str, Any] | None = None
 
 
-def launches(level: Level, interpreter: Interpreter, limits: Limits, work: str) -> Iterator[Launch]:
-    """The ways to start at `level`, best first; SandboxFault where this machine offers none."""
+def launches(means: Means, interpreter: Interpreter, limits: Limits, work: str) -> Iterator[Launch]:
+    """The ways to start by `means`, best first; SandboxFault where this machine offers none."""
     root = os.geteuid() == 0
     uid = FIRST_SPARE_UID + next(_spare) % SPARE_UIDS if root else None
     config: dict[str, Any] = {
-        "level": level.value,
+        "level": means.level.value,
         "uid": uid,
         "keep_search": False,
         "site": list(interpreter.site),
         "tmp_bytes": limits.tmp_bytes,
         "work": "/",
     }
-    match level:
-        case Level.NAMESPACES:
-            config["site"] = [f"/run/site/{index}" for index, _ in enumerate(interpreter.site)]
+    match means:
+        case Means.BUBBLEWRAP:
+            config["site"] = site_paths(interpreter)
             for proc in (("--proc", "/proc"), ("--bind", "/proc", "/proc")):
-                yield Launch(tuple(_bubblewrap(interpreter, root, proc)), config)
-        case Level.LANDLOCK:
+                yield Launch(bubblewrap(view(interpreter), root, proc), config)
+        case Means.NAMESPACES:
+            config["site"] = site_paths(interpreter)
+            yield Launch(config=config, enclosure=enclosure(view(interpreter)))
+        case Means.LANDLOCK:
             hidden = root and not interpreter.readable_by_others()
             paths = {
                 "readable": [*interpreter.readable(), *DEVICES],
@@ -60,41 +88,7 @@ def launches(level: Level, interpreter: Interpreter, limits: Limits, work: str) 
                 "writable": ["/dev/null"],
             }
             yield Launch(config=config | paths | {"keep_search": hidden})
-        case Level.SECCOMP:
+        case Means.SECCOMP:
             yield Launch(config=config | {"uid": uid if interpreter.readable_by_others() else None})
-        case Level.RLIMITS:
+        case Means.RLIMITS:
             yield Launch(config=config | {"uid": None, "work": work})
-
-
-def _bubblewrap(interpreter: Interpreter, root: bool, proc: tuple[str, ...]) -> list[str]:
-    program = shutil.which("bwrap")
-    if program is None:
-        raise SandboxFault("bubblewrap (bwrap) is not installed")
-    shown = [(str(path), str(path)) for path in interpreter.files() if path.exists()]
-    shown += [(path, f"/run/site/{index}") for index, path in enumerate(interpreter.site)]
-    command = [
-        program, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-        "--as-pid-1", "--die-with-parent", "--new-session",
-    ]  # fmt: skip
-    if root:
-        command += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-    else:
-        command += ["--unshare-user"]
-    # Parents that bwrap makes on its own are closed to the user id that samples get.
-    parents = {parent for _, target in shown for parent in Path(target).parents} | {
-        Path("/dev"),
-        Path("/run"),
-    }
-    for parent in sorted(parents - {Path("/")}):
-        if not any(str(parent).startswith(f"{target}/") or str(parent) == target for _, target in shown):
-            command += ["--dir", str(parent)]
-    for source, target in sorted(shown, key=lambda pair: pair[1]):
-        if Path(source).is_symlink() and source == target:
-            command += ["--symlink", str(Path(source).readlink()), target]
-        else:
-            command += ["--ro-bind", source, target]
-    for packages in interpreter.packages():
-        command += ["--tmpfs", str(packages), "--remount-ro", str(packages)]
-    for device in DEVICES:
-        command += ["--dev-bind", device, device]
-    return [*command, *proc, "--dir", "/tmp", "--remount-ro", "/", "--chdir", "/", "--"]

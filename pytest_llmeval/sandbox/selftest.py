@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox.isolation import Isolation, Level
+from pytest_llmeval.sandbox.launch import Means
 from pytest_llmeval.sandbox.limits import Limits
 from pytest_llmeval.sandbox.worker import Task, Worker, WorkerLost
 from pytest_llmeval.schema import Channel, Outcome, Problem, Program, Verdict
@@ -112,8 +113,9 @@ def _surroundings() -> Iterator[_Surroundings]:
         yield _Surroundings(canary, listener.getsockname()[1])
 
 
-def prove(worker: Worker, level: Level, limits: Limits) -> Isolation:
-    """Try every promise on a started worker; SandboxFault where one is broken that `level` must keep."""
+def prove(worker: Worker, means: Means, limits: Limits) -> Isolation:
+    """Try every promise on a started worker; SandboxFault where one is broken that the level must keep."""
+    level = means.level
     with _surroundings() as around:
         values = {
             "port": around.port,
@@ -132,7 +134,7 @@ def prove(worker: Worker, level: Level, limits: Limits) -> Isolation:
     broken = [name for name in REQUIRED[level] if name in missing]
     if broken:
         raise SandboxFault(f"the self-test broke: {', '.join(broken)}")
-    return _described(level, proven, missing)
+    return _described(means, proven, missing)
 
 
 def _holds(worker: Worker, name: str, values: dict[str, object], limits: Limits) -> bool:
@@ -161,7 +163,8 @@ def _judged(worker: Worker, program: Program, problem: Problem, limits: Limits) 
     return verdict
 
 
-def _described(level: Level, proven: tuple[str, ...], missing: tuple[str, ...]) -> Isolation:
+def _described(means: Means, proven: tuple[str, ...], missing: tuple[str, ...]) -> Isolation:
+    level = means.level
     files = {
         Level.NAMESPACES: "private, none of this machine's",
         Level.LANDLOCK: "the interpreter's, read only",
@@ -170,6 +173,7 @@ def _described(level: Level, proven: tuple[str, ...], missing: tuple[str, ...]) 
     }[level]
     return Isolation(
         level=level,
+        means=means.value,
         network="none" if "network" in proven else "open",
         files=files,
         verdict="split" if level is not Level.RLIMITS else "split, same user",

@@ -15,8 +15,7 @@ from typing import Any
 
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox.interpreter import Interpreter
-from pytest_llmeval.sandbox.isolation import Level
-from pytest_llmeval.sandbox.launch import CHECKER_PRELOAD, PRELOAD, launches
+from pytest_llmeval.sandbox.launch import CHECKER_PRELOAD, PRELOAD, Means, launches
 from pytest_llmeval.sandbox.limits import Limits
 from pytest_llmeval.sandbox.verdicts import Judgement, verdict_of
 from pytest_llmeval.sandbox.zygote import Zygote
@@ -53,11 +52,11 @@ class WorkerLost(Exception):
 class Worker:
     """Two zygotes at one level. `close()` kills them with all they forked and removes their directory."""
 
-    def __init__(self, level: Level, interpreter: Interpreter, limits: Limits, calls: Calls) -> None:
-        """SandboxFault where the level cannot be had; call it in a thread that outlives the worker."""
+    def __init__(self, means: Means, interpreter: Interpreter, limits: Limits, calls: Calls) -> None:
+        """SandboxFault where it cannot be isolated so; call it in a thread that outlives the worker."""
         self._calls = calls
         self._ids = itertools.count(1)
-        self._work = tempfile.mkdtemp(prefix="llmeval-") if level is Level.RLIMITS else ""
+        self._work = tempfile.mkdtemp(prefix="llmeval-") if means is Means.RLIMITS else ""
         self._zygotes: list[Zygote] = []
         self._verdicts, verdicts = socket.socketpair(socket.AF_UNIX, PACKETS)
         candidates_link, checkers_link = socket.socketpair(socket.AF_UNIX, PACKETS)
@@ -70,7 +69,7 @@ class Worker:
             try:
                 for role in roles:
                     fds = tuple(role[name] for name in ("link", "verdicts") if name in role)
-                    self._zygotes.append(_started(level, interpreter, limits, self._work, role, fds))
+                    self._zygotes.append(_started(means, interpreter, limits, self._work, role, fds))
             except BaseException:
                 self.close()
                 raise
@@ -140,20 +139,20 @@ class Worker:
 
 
 def _started(
-    level: Level,
+    means: Means,
     interpreter: Interpreter,
     limits: Limits,
     work: str,
     role: dict[str, Any],
     fds: tuple[int, ...],
 ) -> Zygote:
-    """The first way to start at `level` that works; the last one's SandboxFault where none does."""
-    refusal = SandboxFault(f"level {level} has no way to start")
-    for launch in launches(level, interpreter, limits, work):
+    """The first way to start by `means` that works; the last one's SandboxFault where none does."""
+    refusal = SandboxFault(f"{means}: no way to start")
+    for launch in launches(means, interpreter, limits, work):
         try:
             return Zygote(interpreter.executable, launch, role, fds)
         except SandboxFault as fault:
-            refusal = fault
+            refusal = SandboxFault(f"{means}: {fault}")
     raise refusal
 
 

@@ -15,6 +15,7 @@ from pytest_llmeval.sandbox.launch import Launch
 
 START_TIMEOUT_S = 30.0
 DEATH_TIMEOUT_S = 10.0
+ENCLOSING = ("kernel", "seccomp", "enclose")
 MODULES = (
     "kernel", "seccomp", "landlock", "wire", "codec", "explain", "candidate", "inline", "checker",
     "checkers", "confine", "zygote",
@@ -38,9 +39,9 @@ for name, source in feed["modules"]:
     sys.modules["jail." + name] = module
     setattr(package, name, module)
     exec(compile(source, "<jail." + name + ">", "exec"), module.__dict__)
-config = feed.pop("config")
+main, config = sys.modules["jail." + name].main, feed.pop("config")
 feed.clear()
-sys.modules["jail.zygote"].main(config)
+main(config)
 """
 # -I would ignore PYTHONHASHSEED, without which the order of sets differs from run to run.
 FLAGS = ("-S", "-s", "-B", "-c", BOOTSTRAP)
@@ -61,7 +62,7 @@ class Zygote:
     def __init__(self, python: str, launch: Launch, role: dict[str, Any], inherited: tuple[int, ...]) -> None:
         """SandboxFault where it does not start; must be called in a thread that outlives it.
 
-        bwrap and zygote ask the kernel to kill them with the thread that started them.
+        What encloses it and itself ask the kernel to kill them with the thread that started them.
         """
         self._socket, theirs = socket.socketpair()
         work = str(launch.config["work"])
@@ -80,7 +81,10 @@ class Zygote:
                 start_new_session=True,
             )
         try:
-            self.send({"modules": _sources(), "config": launch.config | role})
+            if launch.enclosure is not None:
+                command = {"command": [python, *FLAGS]}
+                self.send({"modules": _sources(ENCLOSING), "config": launch.enclosure | command})
+            self.send({"modules": _sources(MODULES), "config": launch.config | role})
             self.ready = self.receive(START_TIMEOUT_S)
         except OSError as error:
             raise SandboxFault(self._last_words() or repr(error)) from error
@@ -153,6 +157,7 @@ class Zygote:
 
 
 @cache
-def _sources() -> tuple[tuple[str, str], ...]:
+def _sources(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Programs of the jail, the one that runs last."""
     jail = resources.files("pytest_llmeval.sandbox.jail")
-    return tuple((name, (jail / f"{name}.py").read_text("utf-8")) for name in MODULES)
+    return tuple((name, (jail / f"{name}.py").read_text("utf-8")) for name in names)

@@ -10,18 +10,24 @@ from judging import QUICK
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox import Executor
 
+ALONE = "A-without-bubblewrap"
+
 
 def started(level: str, **arguments: object) -> Executor:
     """A started executor, or a skip that names why this machine refuses the level."""
-    executor = Executor(level, **{"workers": 1, "limits": QUICK, **arguments})  # type: ignore[arg-type]
-    try:
-        executor.start()
-    except SandboxFault as refusal:
-        pytest.skip(f"level {level} cannot be had here: {refusal}")
+    choice = "A" if level == ALONE else level
+    executor = Executor(choice, **{"workers": 1, "limits": QUICK, **arguments})  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as patch:
+        if level == ALONE:
+            patch.setenv("PATH", "/nowhere")
+        try:
+            executor.start()
+        except SandboxFault as refusal:
+            pytest.skip(f"level {level} cannot be had here: {refusal}")
     return executor
 
 
-@pytest.fixture(scope="session", params=["A", "B", "B-"])
+@pytest.fixture(scope="session", params=["A", ALONE, "B", "B-"])
 def isolated(request: pytest.FixtureRequest) -> Iterator[Executor]:
     """An executor at each level that promises isolation."""
     executor = started(request.param)
@@ -29,7 +35,7 @@ def isolated(request: pytest.FixtureRequest) -> Iterator[Executor]:
     executor.close()
 
 
-@pytest.fixture(scope="session", params=["A", "B", "B-", "C"])
+@pytest.fixture(scope="session", params=["A", ALONE, "B", "B-", "C"])
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     """An executor at each level; nothing hostile to this machine may be given to it."""
     executor = started(request.param)

@@ -1,6 +1,6 @@
 """Runs an executor where this script takes away first what containers take away, or everything.
 
-Usage: poorer.py {container|nothing} LEVEL; prints the level that was reached, or the refusal.
+Usage: poorer.py {container|nothing|no bwrap|as it is} LEVEL; prints the level that was reached, or the refusal.
 """
 
 from __future__ import annotations
@@ -55,6 +55,15 @@ def without(nothing: bool) -> bytes:
 
 def main() -> None:
     """Get poorer, then start."""
+    if sys.argv[1] == "no bwrap":
+        os.environ["PATH"] = "/nowhere"
+    elif sys.argv[1] != "as it is":
+        lose()
+    judge()
+
+
+def lose() -> None:
+    """What a container lacks, for good."""
     if os.geteuid() == 0:
         for capability in range(41):
             if capability not in KEPT_CAPABILITIES:
@@ -62,6 +71,10 @@ def main() -> None:
         kernel.set_capabilities(sum(1 << capability for capability in KEPT_CAPABILITIES))
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.Filter(without(nothing=sys.argv[1] == "nothing")).install()
+
+
+def judge() -> None:
+    """Start, judge one program, and say how."""
     executor = Executor(sys.argv[2], workers=1, limits=Limits())
     try:
         executor.start()
@@ -70,7 +83,10 @@ def main() -> None:
         return
     task = Problem("t", "t", "def f(x):\n", "f", "def check(c):\n    assert c(3) == 9\n", "")
     verdict = executor.submit(Program("def f(x): return x * x", "t"), task).result()
-    sys.stdout.write(f"{executor.isolation.level} {verdict.outcome} missing={executor.isolation.missing}\n")
+    isolation = executor.isolation
+    sys.stdout.write(
+        f"{isolation.level} {verdict.outcome} missing={isolation.missing} by {isolation.means}\n"
+    )
     executor.close()
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from judging import ENVIRONMENT, QUICK
 
-from conftest import started
+from conftest import ALONE, started
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox import Executor, Level, selftest
 from pytest_llmeval.sandbox.jail import seccomp
@@ -18,11 +20,12 @@ from pytest_llmeval.sandbox.jail import seccomp
 POORER = Path(__file__).with_name("poorer.py")
 
 
-def poorer(how: str, level: str) -> str:
+def poorer(how: str, level: str, python: str = sys.executable, **more: Any) -> str:
     if platform.machine() != "x86_64":
         pytest.skip("the emulated container is written with x86_64 system call numbers")
-    command = [sys.executable, str(POORER), how, level]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=120, env=ENVIRONMENT)
+    command = [python, str(POORER), how, level]
+    environment = ENVIRONMENT | {"PYTHONDONTWRITEBYTECODE": "1"}
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, **more)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 
@@ -36,9 +39,43 @@ def test_auto_takes_the_first_level_that_this_machine_grants() -> None:
             Executor(stronger.value, workers=1, limits=QUICK).start()
 
 
+@pytest.mark.parametrize("choice", ["auto", "require-A"])
+def test_without_bubblewrap_level_a_is_made_of_namespaces_of_our_own(
+    choice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they can be had, and the same self-test holds; what was used is said."""
+    started(ALONE).close()
+    monkeypatch.setenv("PATH", "/nowhere")
+    executor = Executor(choice, workers=1, limits=QUICK)
+    executor.start()
+    isolation = executor.isolation
+    executor.close()
+    assert (isolation.level, isolation.means) == ("A", "own namespaces")
+    assert isolation.proven == selftest.PROMISES
+    assert str(isolation).startswith("level A by own namespaces")
+
+
+@pytest.mark.parametrize(("how", "means"), [("as it is", "bubblewrap"), ("no bwrap", "own namespaces")])
+def test_an_ordinary_user_gets_level_a_either_way(how: str, means: str) -> None:
+    started(ALONE if how == "no bwrap" else "A").close()
+    more: dict[str, Any] = {}
+    python = sys.executable
+    if os.geteuid() == 0:
+        python = "/usr/bin/python3"
+        nobody = {"user": 65534, "group": 65534, "extra_groups": [], "cwd": "/"}
+        can_run = [python, "-c", "import pytest_llmeval.sandbox"]
+        if not Path(python).exists() or subprocess.run(can_run, env=ENVIRONMENT, **nobody).returncode:
+            pytest.skip("no other user can run an interpreter that reads this package here")
+        more = nobody
+    answer = poorer(how, "auto", python, **more)
+    if answer.startswith("B"):
+        pytest.skip("only root may make user namespaces here")
+    assert answer == f"A passed missing=() by {means}\n"
+
+
 def test_without_user_namespaces_auto_takes_landlock_and_says_what_is_missing() -> None:
     started("B").close()
-    assert poorer("container", "auto").startswith("B passed missing=('tmp',)")
+    assert poorer("container", "auto").startswith("B passed missing=('tmp',) by Landlock and seccomp")
 
 
 def test_require_a_accepts_nothing_less() -> None:

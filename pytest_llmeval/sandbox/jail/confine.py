@@ -108,9 +108,7 @@ def _enter_namespaces(jail: Jail, tmp_bytes: int) -> None:
     """Become process 1 of a pid namespace that our own user namespace owns, with an empty /proc and /tmp."""
     uid, gid = os.getuid(), os.getgid()
     kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID)
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
+    kernel.map_user(uid, gid)
     child = os.fork()
     if child:
         os.closerange(0, 4096)

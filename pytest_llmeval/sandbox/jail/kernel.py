@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 from typing import Any
@@ -30,6 +31,7 @@ SECCOMP_MODE_FILTER = 2
 
 CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
+CAP_SETGID, CAP_SETUID = 6, 7
 
 _CAPABILITY_VERSION_3 = 0x20080522
 POLL_WITHOUT_PIDFD_MS = 20.0  # how often to look where `exit_event` has no descriptor
@@ -59,6 +61,13 @@ def unshare(flags: int) -> None:
     _checked(_libc.unshare(flags), f"unshare({flags:#x})")
 
 
+def map_user(uid: int, gid: int) -> None:
+    """In a user namespace that was just made: we are there who we were outside, and nobody else exists."""
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
 def setns(fd: int, flags: int) -> None:
     """Let the next child be born in the namespace behind `fd`."""
     _checked(_libc.setns(fd, flags), "setns")
@@ -78,6 +87,15 @@ def detach(target: str) -> None:
 def set_capabilities(kept: int) -> None:
     """Hold exactly the capabilities of the bit mask `kept` (below 32), none inheritable."""
     _checked(_libc.capset(_HEADER, struct.pack("6I", kept, kept, 0, 0, 0, 0)), "capset")
+
+
+def limit_capabilities(lost: int) -> None:
+    """Nothing that is run from here on can get the capability; one that this kernel does not know is none."""
+    try:
+        prctl(PR_CAPBSET_DROP, lost)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
 
 
 _HEADER = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)

@@ -92,6 +92,13 @@ _HARMLESS_IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 _OWN_PID = 0x5EC0DE  # stands for the sample's pid until `for_pid` puts it in
 
 
+def number(name: str) -> int:
+    """The number of a call that every machine has."""
+    found = NUMBERS[name][_MACHINES[os.uname().machine][0]]
+    assert found is not None
+    return found
+
+
 class _Assembler:
     """Classic BPF, one instruction after the other; jumps count forward from the next one."""
 
