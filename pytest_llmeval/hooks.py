@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from pytest_llmeval import collection, extensions, interrupts, options, outcomes, workers
+from pytest_llmeval import collection, extensions, gating, interrupts, options, outcomes, workers
 from pytest_llmeval.batch import Batch
 from pytest_llmeval.benchmarking import QuietTable
 from pytest_llmeval.errors import LLMEvalError
@@ -33,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[DESELECTED] = collection.take_deselected_models(config, run)
         config.stash[MODELS] = collection.chosen_models(run, config.stash[DESELECTED])
         choose_html_path(config, run)
+        gating.install(config, run)
     except LLMEvalError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[RUN] = run

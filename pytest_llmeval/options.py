@@ -50,6 +50,8 @@ class Options:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     passing: Passing = "any"
     load_timeout_s: float = 1800.0
+    baseline: Path | None = None
+    gate: tuple[str, ...] = ()
 
 
 # Every option of ours: flag → what argparse is told. Data, so that "was any of them given?" is a comparison.
@@ -150,6 +152,18 @@ DECLARED: dict[str, dict[str, Any]] = {
         "help": "after a model's batch, ask N of its problems again one at a time: single-stream response time "
         "and speed (default: 16)",
     },
+    "baseline": {
+        "metavar": "PATH",
+        "help": "judge this run against an earlier one: its folder, its results.jsonl, or a file made by "
+        "python -m pytest_llmeval baseline; the gate's Findings then decide, not single wrong answers",
+    },
+    "gate": {
+        "action": "append",
+        "default": [],
+        "metavar": "RULE",
+        "help": "a rule of the gate over those of [gate]: KEY=VALUE (accuracy.margin=5) or a floor "
+        "('pass@1 >= 0.80'); may be repeated; off: no gate",
+    },
     "load-timeout": {
         "type": float,
         "default": 1800.0,
@@ -219,6 +233,8 @@ def read(config: pytest.Config) -> Options:
         sampling=_sampling(option),
         passing=option.llmeval_pass,
         load_timeout_s=option.llmeval_load_timeout,
+        baseline=_baseline_path(config),
+        gate=tuple(option.llmeval_gate),
     )
 
 
@@ -309,6 +325,11 @@ def _probe(given: str) -> int:
 
 def _samples_path(config: pytest.Config) -> Path | None:
     given = config.option.llmeval_samples
+    return Path(config.invocation_params.dir / given) if given else None
+
+
+def _baseline_path(config: pytest.Config) -> Path | None:
+    given = config.option.llmeval_baseline
     return Path(config.invocation_params.dir / given) if given else None
 
 

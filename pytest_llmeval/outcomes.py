@@ -90,6 +90,7 @@ def describe(
     if call.when == "call" and report.failed and _is_wrong_answer(judged, call):
         explanation = safe(judged.explain())
         report.longrepr = explanation
+        report.llmeval_wrong = True  # type: ignore[attr-defined]  # for the gate
         if wrong == "xfail":
             report.outcome = "skipped"
             report.wasxfail = explanation

@@ -15,6 +15,7 @@ from pytest_llmeval.schema import ModelSpec, Needs, PromptStyle, Sampling
 
 BUILTIN = "builtin"
 DEFAULT_KIND = "vllm"
+TABLES = ("include", "defaults", "models", "gate")
 PACKAGE = Path(__file__).parent
 BUILTIN_REGISTRY = PACKAGE / "models.toml"
 
@@ -87,6 +88,20 @@ def load_registry(path: Path) -> dict[str, ModelSpec]:
     return reader.resolve(path)
 
 
+def gate_table(path: Path) -> Any:
+    """The `[gate]` of a registry over those of the registries it includes; `gate.rules` checks what is in it.
+
+    To be called for a registry that `load_registry` has read: then all files are there and include no circle.
+    """
+    document = _parse(path)
+    table: Any = {}
+    for included in document.get("include", []):
+        below = gate_table(BUILTIN_REGISTRY if included == BUILTIN else path.parent / included)
+        table = merge(table, below) if isinstance(below, Mapping) else below
+    own = document.get("gate", {})
+    return merge(table, own) if isinstance(own, Mapping) and isinstance(table, Mapping) else own
+
+
 class _Reader:
     """Collects raw entries over included files, then resolves and validates them."""
 
@@ -102,9 +117,8 @@ class _Reader:
             return
         self.reading.append(path)
         document = _parse(path)
-        for key in sorted(set(document) - {"include", "defaults", "models"}):
-            known = ("include", "defaults", "models")
-            self.mistakes.append(f"{key}: unknown table{suggestion(key, known)}")
+        for key in sorted(set(document) - set(TABLES)):
+            self.mistakes.append(f"{key}: unknown table{suggestion(key, TABLES)}")
         for included in _list_of_str(document, "include", self.mistakes):
             self._include(included, path)
         defaults = self._table(document, "defaults")

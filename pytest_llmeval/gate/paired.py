@@ -60,7 +60,7 @@ def mcnemar(lost: int, won: int) -> Tails:
 
 
 def _binomial_tail(total: int, least: int) -> float:
-    return sum(math.comb(total, k) for k in range(least, total + 1)) / 2**total
+    return sum(math.comb(total, k) for k in range(least, total + 1)) / (1 << total)
 
 
 def permutation(pairs: Iterable[Pair]) -> Tails:

@@ -75,7 +75,7 @@ class HtmlHooks:
 
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
         record = self._record_of(report)
-        outcome = explain(record) if record else ""
+        outcome = getattr(report, "llmeval_says", None) or (explain(record) if record else "")
         cells.insert(2, f'<td class="col-outcome">{_text(outcome)}</td>')
 
     def pytest_html_results_table_html(self, report: pytest.TestReport, data: list[str]) -> None:

@@ -48,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "testing": {"engines", "problems"},
 }
 # These join stages: run everything below pytest, collection and outcomes the items, hooks and report the rest.
-JOINERS = {"workers", "run", "collection", "outcomes", "hooks", "report"}
+JOINERS = {"workers", "run", "collection", "outcomes", "gating", "hooks", "report"}
 HEAVY = {"torch", "vllm", "transformers"}
 HOST_ONLY = {"vllm_drivers.py", "transformers_driver.py"}
 
@@ -98,6 +98,7 @@ def test_pytest_is_known_at_the_edge_only(path):
         "options",
         "collection",
         "outcomes",
+        "gating",
         "benchmarking",
         "report",
     }

