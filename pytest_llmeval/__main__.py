@@ -20,7 +20,15 @@ class Command(NamedTuple):
     says: str
 
 
-COMMANDS: dict[str, Command] = {}
+COMMANDS: dict[str, Command] = {
+    "doctor": Command(
+        "pytest_llmeval.commands.doctor:main", "what this machine can evaluate, and what is missing"
+    ),
+    "models": Command("pytest_llmeval.commands.listing:main", "the registry as a table"),
+    "init": Command(
+        "pytest_llmeval.commands.init:main", "a starter registry, suite and CI file for a project"
+    ),
+}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,6 +72,23 @@ def _visible(device: Device, setting: str | None) -> bool:
     return str(device.index) in parts if all(part.isdigit() for part in parts) else True
 
 
+def driver() -> str | None:
+    """The version of NVIDIA's driver; None without one."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        version = pynvml.nvmlSystemGetDriverVersion()
+    except pynvml.NVMLError:
+        return None
+    finally:
+        pynvml.nvmlShutdown()
+    return version if isinstance(version, str) else version.decode()
+
+
 def has_gpu() -> bool:
     return bool(gpus())
 
@@ -80,10 +97,18 @@ def why_unavailable(
     spec: ModelSpec, found: tuple[Device, ...] | None = None, environ: Mapping[str, str] = os.environ
 ) -> str | None:
     """One short reason why this machine cannot run `spec`, or None where nothing stands against it."""
+    return next(lacks(spec, found, environ), None)
+
+
+def lacks(
+    spec: ModelSpec, found: tuple[Device, ...] | None = None, environ: Mapping[str, str] = os.environ
+) -> Iterator[str]:
+    """Everything that keeps this machine from running `spec`, a short reason each."""
     if spec.kind in SERVED_ELSEWHERE:
-        return None
+        return
     found = gpus() if found is None else found
-    return _missing_device(spec, found) or _missing_weights(spec) or _missing_access(spec, environ)
+    reasons = (_missing_device(spec, found), _missing_weights(spec), _missing_access(spec, environ))
+    yield from (reason for reason in reasons if reason)
 
 
 def _missing_device(spec: ModelSpec, found: tuple[Device, ...]) -> str | None:

@@ -1,0 +1,31 @@
+"""An engine of this project: it knows some answers by heart."""
+
+from concurrent.futures import Future
+
+from pytest_llmeval.engines import EngineInfo
+from pytest_llmeval.schema import Completion
+
+ANSWERS = {"double": "    return 2 * x\n", "halve": "    return x // 2\n"}
+
+
+class RecallEngine:
+    is_preparing = False
+
+    def __init__(self, spec, context):
+        self._knows = spec.engine.get("knows", [])
+
+    def load(self, progress):
+        progress("remembering", f"{len(self._knows)} answers")
+        return EngineInfo(facts={"engine": "recall"})
+
+    def submit(self, request):
+        name = next(name for name in ANSWERS if f"def {name}(" in request.prompt.text)
+        future = Future()
+        future.set_result(Completion(ANSWERS[name] if name in self._knows else "    return None\n", "stop"))
+        return future
+
+    def reset_cache(self):
+        pass
+
+    def close(self):
+        pass

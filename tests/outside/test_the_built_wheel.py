@@ -1,0 +1,97 @@
+"""The wheel as somebody else installs it, with a project of theirs: nothing of this checkout is in reach."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PROJECT = Path(__file__).parent / "project"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """Built from a copy, because building in this checkout would leave files in it."""
+    source = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "README.md", "LICENSE", "models.toml", "pytest_llmeval"):
+        copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copy
+        copy(REPOSITORY / name, source / name)
+    out = tmp_path_factory.mktemp("wheel")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        out,
+        source,
+    ]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """The wheel's files, unpacked as an installer does."""
+    site = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    return site
+
+
+@pytest.fixture
+def outside(installed, tmp_path):
+    """Runs a command in a copy of the project, with the wheel before anything else on the path."""
+    project = tmp_path / "project"
+    shutil.copytree(PROJECT, project)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            env={**os.environ, "PYTHONPATH": str(installed)},
+        )
+
+    return run, project
+
+
+def test_it_holds_what_the_checkout_shows(installed):
+    package = installed / "pytest_llmeval"
+    assert (package / "models.toml").read_text() == (REPOSITORY / "models.toml").read_text()
+    assert (package / "models/tiny_coder/model.safetensors").stat().st_size > 1_000_000
+    assert (package / "py.typed").exists()
+
+
+def test_a_project_of_somebody_else_runs_with_its_own_models_suite_engine_and_problems(outside, installed):
+    run, project = outside
+    where = run("-c", "import pytest_llmeval; print(pytest_llmeval.__file__)").stdout
+    assert where.startswith(str(installed))
+
+    done = run("-m", "pytest", "suites", "--llmeval-models=recall", "-p", "no:cacheprovider")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
+    assert "1 failed, 1 passed" in done.stdout
+    assert "candidate(8) == 4" in done.stdout
+    (figures,) = json.loads((project / "reports/latest/summary.json").read_text())["models"].values()
+    assert figures["status"] == "complete"
+    assert (project / "reports/latest/report.html").is_file()
+
+
+def test_its_commands_and_starter_files_are_there(outside):
+    run, project = outside
+    assert "recall" in run("-m", "pytest_llmeval", "models").stdout
+    assert run("-m", "pytest_llmeval", "init", "fresh").returncode == 0
+    assert (project / "fresh/suites/test_humaneval.py").is_file()
