@@ -16,7 +16,8 @@ from functools import partial
 from tokenizers import Tokenizer as Fast
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from pytest_llmeval.prompting.truncation import Span, Strategy, truncate, windows
+from pytest_llmeval.prompting.truncation import truncate, windows
+from pytest_llmeval.schema import Span, Strategy
 
 BUDGET_TOKENS = 30_000
 SIZES = (10_000, 100_000, 1_000_000)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from pytest_llmeval.prompting.styles import build_prompt
+from pytest_llmeval.prompting.styles import build_prompt, settled
 from pytest_llmeval.schema import (
     ModelSpec,
     Problem,
@@ -62,12 +62,13 @@ def questions(spec: ModelSpec, tasks: Iterable[Task], run_seed: int) -> Iterator
         draft: RecordDraft | None = None
         for request in requests(spec, task, run_seed, task.problem.problem_set):
             draft = draft or RecordDraft(spec, task, request.prompt)
-            yield Question(draft, request, task.sampling)
+            yield Question(draft, request, settled(task.sampling, spec, task.problem.problem_set))
 
 
 def requests(spec: ModelSpec, task: Task, run_seed: int, prefix: str) -> Iterator[Request]:
     """One Request per sample of a task; `prefix` keeps request ids apart."""
-    prompt, sampling, task_id = build_prompt(task.problem, spec), task.sampling, task.problem.task_id
+    prompt, task_id = build_prompt(task.problem, spec), task.problem.task_id
+    sampling = settled(task.sampling, spec, task.problem.problem_set)
     for index in range(sampling.n):
         seed = derive_seed(run_seed, sampling.seed, task_id, index)
         yield Request(f"{prefix}:{task_id}:{index}", task_id, prompt, replace(sampling, seed=seed), index)

@@ -18,6 +18,7 @@ from pytest_llmeval.errors import EngineFault, LLMEvalError
 from pytest_llmeval.exact_match import CanonicalSolution
 from pytest_llmeval.extraction import extract
 from pytest_llmeval.keys import RunKeys
+from pytest_llmeval.prompting.windows import settle
 from pytest_llmeval.schema import (
     AnswerForm,
     Completion,
@@ -67,7 +68,9 @@ class Judging:
             fail(batch.futures[answer.question.draft.record_id], error)
 
     def _judge(self, batch: Batch, answer: Answer) -> None:
-        draft, completion = answer.question.draft, answer.completion
+        draft = answer.question.draft
+        completion = settle(answer.completion, lambda one: program_of(one, draft.problem, draft.prompt))
+        answer = replace(answer, completion=completion)
         program = program_of(completion, draft.problem, draft.prompt)
         if program is None:
             verdict = Verdict(Outcome.NO_CODE, "the answer holds no program")
@@ -117,7 +120,15 @@ def program_of(completion: Completion, problem: Problem, prompt: Prompt) -> Prog
         case AnswerForm.PROGRAM:
             return Program(completion.text, "as it stands")
         case AnswerForm.ANSWER:
-            return extract(completion.text, problem, prompt.style)
+            return _extracted(completion.text, problem, prompt)
+
+
+def _extracted(text: str, problem: Problem, prompt: Prompt) -> Program | None:
+    """The answer begins with the prefill; where a server left that out of account, it begins anew."""
+    whole = extract(prompt.assistant_prefill + text, problem, prompt.style)
+    if whole is None and prompt.assistant_prefill:
+        return extract(text, problem, prompt.style)
+    return whole
 
 
 def verdict_of(done: Future[Verdict]) -> Verdict:

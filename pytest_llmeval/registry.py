@@ -43,7 +43,7 @@ class SamplingTable(Table):
     top_k: int = Field(default=0, ge=0)
     min_p: float = Field(default=0.0, ge=0, le=1)
     max_tokens: int = Field(default=1024, ge=1)
-    stop: list[str] = []
+    stop: list[str] | None = None
     seed: int = 0
 
 
@@ -297,13 +297,17 @@ def _spec(name: str, table: ModelTable, home: Path) -> ModelSpec:
         prompt_style=PromptStyle(table.prompt_style),
         system_prompt=table.system_prompt,
         chat_template_kwargs=table.chat_template_kwargs,
-        sampling=Sampling(**{**table.sampling.model_dump(), "stop": tuple(table.sampling.stop)}),
+        sampling=Sampling(**{**table.sampling.model_dump(), "stop": _strings(table.sampling.stop)}),
         engine=table.engine,
         environment=table.environment,
         needs=Needs(**table.needs.model_dump()),
         token_env=table.token_env,
         description=table.description,
     )
+
+
+def _strings(values: list[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)
 
 
 def locate_model(model: str, home: Path) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 SCHEMA_VERSION = 1
 
@@ -73,10 +73,39 @@ class PromptStyle(StrEnum):
     CHAT = "chat"
 
 
+class Strategy(StrEnum):
+    """What survives of a user's text that is too long for the model."""
+
+    HEAD_TAIL = "head_tail"
+    HEAD = "head"
+    TAIL = "tail"
+    MIDDLE_LINES = "middle_lines"
+    SLIDING_WINDOW = "sliding_window"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class TruncationPolicy:
+    """How a text that is too long is cut.
+
+    `head_share` is the head's part of the budget (`head_tail`), `overlap_share` the part of a window that
+    repeats the end of the one before it (`sliding_window`).
+    """
+
+    strategy: Strategy = Strategy.HEAD_TAIL
+    head_share: float = 0.8
+    overlap_share: float = 0.125
+
+
+Span: TypeAlias = tuple[int, int]
+"""Characters of a text, from the first to the one after the last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How tokens are drawn. `temperature == 0` is greedy; `top_k == 0` considers every token.
 
+    `stop is None` leaves the stop strings to the prompt style and the problem set; a Request knows its own.
     `ignore_eos` lets an answer run on to `max_tokens`; before `min_tokens` none may end.
     """
 
@@ -86,7 +115,7 @@ class Sampling:
     top_k: int = 0
     min_p: float = 0.0
     max_tokens: int = 1024
-    stop: tuple[str, ...] = ()
+    stop: tuple[str, ...] | None = None
     seed: int = 0
     min_tokens: int = 0
     ignore_eos: bool = False
@@ -103,10 +132,24 @@ class Needs:
 
 
 @dataclass(frozen=True)
+class SetOverrides:
+    """How one problem set is asked, where it differs from the model's entry; None: as the entry says."""
+
+    prompt_style: PromptStyle | None = None
+    instruction: str | None = None
+    system_prompt: str | None = None
+    assistant_prefill: str | None = None
+    chat_template_kwargs: Mapping[str, Any] | None = None
+    stop: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """One entry of models.toml, resolved: where the weights are and how they are asked.
 
     `engine` holds the engine's own arguments verbatim, `kind` names the engine in the registry of engines.
+    `instruction` holds the words around a problem with their `{prompt}`, None for the problem set's own;
+    `chat_template` is a template's source that takes the place of the tokenizer's.
     """
 
     name: str
@@ -115,8 +158,13 @@ class ModelSpec:
     revision: str | None = None
     categories: tuple[str, ...] = ()
     prompt_style: PromptStyle = PromptStyle.CHAT
+    instruction: str | None = None
     system_prompt: str | None = None
+    assistant_prefill: str = ""
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    chat_template: str | None = None
+    problem_sets: Mapping[str, SetOverrides] = field(default_factory=dict)
+    truncation: TruncationPolicy = TruncationPolicy()
     sampling: Sampling = Sampling()
     engine: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -161,13 +209,17 @@ class Task:
 class Prompt:
     """What is asked for a Problem: the user's text and, for chat models, the words around it.
 
-    With `token_ids` exactly these tokens are sent, and everything else here is words about them.
+    `protected` are the spans of the text that survive truncation; `assistant_prefill` is how the answer
+    begins: the model goes on from there. With `token_ids` exactly these tokens are sent, and everything else
+    here is words about them.
     """
 
     style: PromptStyle
     text: str
     system: str | None = None
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    assistant_prefill: str = ""
+    protected: tuple[Span, ...] = ()
     token_ids: tuple[int, ...] | None = None
 
     @property
@@ -230,17 +282,38 @@ class MemoryBreakdown:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """What truncation left of a prompt's text.
+
+    Tokens are those of the user's text alone, without the chat template around it; None where they could only
+    be estimated. `kept` are the spans of the text that were sent, of `windows` the one that was answered.
+    """
+
+    strategy: Strategy
+    tokens_before: int | None
+    tokens_after: int | None
+    kept: tuple[Span, ...]
+    window: int = 0
+    windows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
-    """One generated text. `finish_reason` is "stop", "length" or what the engine calls it."""
+    """One generated text. `finish_reason` is "stop", "length" or what the engine calls it.
+
+    `cut` is None where the whole prompt was sent. `windows` are the answers to each window of a text that was
+    sent in several; the fields above them are then those of the chosen one, with the tokens of all.
+    """
 
     text: str
     finish_reason: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cached_tokens: int | None = None
-    cut_tokens: int = 0
+    cut: Cut | None = None
     timing: Timing | None = None
     form: AnswerForm = AnswerForm.ANSWER
+    windows: tuple[Completion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

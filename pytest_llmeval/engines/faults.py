@@ -103,8 +103,8 @@ RULES = (
     ),
     Rule(
         FaultKind.PROMPT,
-        r"max_model_len less max_tokens leaves|maximum context length is",
-        "Raise engine.max_model_len, or lower sampling.max_tokens.",
+        r"PromptTooLongError|maximum context length is",
+        "Raise engine.max_model_len, lower sampling.max_tokens, or choose another truncation strategy.",
     ),
     Rule(
         FaultKind.PACKAGE,

@@ -1,47 +1,164 @@
-"""A Prompt and a model's tokenizer → token ids with exactly one BOS; runs in the engine host."""
+"""A Prompt and a model's tokenizer → token ids that fit, with exactly one BOS; runs in the engine host."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pytest_llmeval.errors import ConfigurationError
-from pytest_llmeval.schema import Prompt, PromptStyle
+from pytest_llmeval.prompting.fitting import fit
+from pytest_llmeval.prompting.truncation import PromptTooLongError
+from pytest_llmeval.schema import Cut, ModelSpec, Prompt, PromptStyle, Request, Span
+
+_PROBE = "def f(x):\n    return x"
 
 
-def render(prompt: Prompt, tokenizer: Any, budget: int) -> tuple[list[int], int]:
-    """Token ids of at most `budget`, and how many tokens of the user's text were cut to get there.
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What is sent: token ids, and what was cut from the prompt's text to make them fit (None: nothing)."""
 
-    Raises:
-        ConfigurationError: the budget holds no prompt at all.
-    """
-    ids = _ids(prompt, tokenizer)
-    if len(ids) > budget:
-        raise ConfigurationError(
-            f"the prompt has {len(ids)} tokens, and max_model_len less max_tokens leaves {budget}: raise "
-            f"engine.max_model_len or lower sampling.max_tokens"
+    token_ids: list[int]
+    cut: Cut | None = None
+
+
+class Renderer:
+    """Renders the Prompts of one model for a window of `max_model_len` tokens, prompt and answer together."""
+
+    def __init__(self, tokenizer: Any, max_model_len: int, spec: ModelSpec) -> None:
+        self._tokenizer = tokenizer
+        self._measure = Measure(tokenizer)
+        self._max_model_len = max_model_len
+        self._policy = spec.truncation
+        self._template = {} if spec.chat_template is None else {"chat_template": spec.chat_template}
+        self._bos = getattr(tokenizer, "bos_token_id", None)
+        self._adds_bos = self._bos is not None and list(tokenizer.encode(_PROBE))[:1] == [self._bos]
+
+    def render(self, request: Request) -> list[Rendering]:
+        """One Rendering, or one for each window of a text that the strategy sends in several.
+
+        Raises:
+            PromptTooLongError: what must be kept of the text does not fit.
+            ConfigurationError: the chat template does not go with the prompt.
+        """
+        prompt, budget = request.prompt, self._max_model_len - request.sampling.max_tokens
+        if prompt.token_ids is not None:
+            return [_exactly(prompt.token_ids, budget)]
+        ids = partial(self._ids, prompt)
+        pieces = fit(prompt, self._policy, self._measure, budget, lambda text: len(ids(text)))
+        return [Rendering(ids(piece.text), piece.cut) for piece in pieces]
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest should know of this model's prompts."""
+        source = self._template.get("chat_template") or getattr(self._tokenizer, "chat_template", None)
+        digest = hashlib.sha256(source.encode()).hexdigest() if isinstance(source, str) and source else None
+        return {"chat_template_sha256": digest, "tokenizer_adds_bos": self._adds_bos}
+
+    def _ids(self, prompt: Prompt, text: str) -> list[int]:
+        """The prompt's token ids with `text` in the place of its own."""
+        if prompt.style is PromptStyle.CHAT:
+            return self._with_one_bos(self._chat_ids(prompt, text))
+        return self._with_one_bos(self._measure.ids(text))
+
+    def _with_one_bos(self, ids: list[int]) -> list[int]:
+        """One BOS where the tokenizer adds it or the template writes it, however often both do; else none.
+
+        Templates write the BOS that the tokenizer adds as well, or forget it: either costs accuracy.
+        """
+        if self._bos is None:
+            return ids
+        written = next((place for place, token in enumerate(ids) if token != self._bos), len(ids))
+        return [self._bos] * bool(written or self._adds_bos) + ids[written:]
+
+    def _chat_ids(self, prompt: Prompt, text: str) -> list[int]:
+        messages = [{"role": "user", "content": text}]
+        if prompt.system is not None:
+            messages.insert(0, {"role": "system", "content": prompt.system})
+        if prompt.assistant_prefill:
+            return self._prefilled_ids(prompt, messages)
+        ids: list[int] = self._tokenizer.apply_chat_template(
+            messages, tokenize=True, add_generation_prompt=True, return_dict=False, **self._arguments(prompt)
         )
-    return ids, 0
+        return list(ids)
+
+    def _prefilled_ids(self, prompt: Prompt, messages: list[dict[str, str]]) -> list[int]:
+        """The model goes on in the middle of its own turn, after the prefill."""
+        prefill = prompt.assistant_prefill
+        rendered = self._continued([*messages, {"role": "assistant", "content": prefill}], prompt)
+        if not isinstance(rendered, str):
+            return rendered
+        if not rendered.endswith(prefill):  # the template strips: white space at the end decides what follows
+            rendered = rendered.rstrip() + prefill[len(prefill.rstrip()) :]
+        if not rendered.endswith(prefill):
+            raise ConfigurationError(
+                f"the chat template changes the assistant_prefill {prefill!r}: shorten it"
+            )
+        return self._measure.ids(rendered)
+
+    def _continued(self, messages: list[dict[str, str]], prompt: Prompt) -> str | list[int]:
+        """The rendered chat, as text where the tokenizer renders text."""
+        renders_text = hasattr(self._tokenizer, "get_chat_template")  # mistral-common makes tokens at once
+        try:
+            rendered: str | list[int] = self._tokenizer.apply_chat_template(
+                messages,
+                tokenize=not renders_text,
+                continue_final_message=True,
+                **({} if renders_text else {"return_dict": False}),
+                **self._arguments(prompt),
+            )
+        except ValueError as error:
+            if "continue_final_message" not in str(error):
+                raise
+            raise ConfigurationError(
+                f"the chat template does not let the answer begin with the assistant_prefill "
+                f"{prompt.assistant_prefill!r}: it leaves it out. Remove it, or set chat_template"
+            ) from None
+        return rendered
+
+    def _arguments(self, prompt: Prompt) -> dict[str, Any]:
+        return {**self._template, **prompt.chat_template_kwargs}
 
 
-def _ids(prompt: Prompt, tokenizer: Any) -> list[int]:
-    if prompt.token_ids is not None:
-        return list(prompt.token_ids)
-    ids = _chat_ids(prompt, tokenizer) if prompt.style is PromptStyle.CHAT else tokenizer.encode(prompt.text)
-    return without_doubled_bos(list(ids), getattr(tokenizer, "bos_token_id", None))
+def _exactly(token_ids: Sequence[int], budget: int) -> Rendering:
+    if len(token_ids) > budget:
+        raise PromptTooLongError("exactly these tokens were to be sent", len(token_ids), budget)
+    return Rendering(list(token_ids))
 
 
-def _chat_ids(prompt: Prompt, tokenizer: Any) -> list[int]:
-    messages = [{"role": "user", "content": prompt.text}]
-    if prompt.system is not None:
-        messages.insert(0, {"role": "system", "content": prompt.system})
-    ids: list[int] = tokenizer.apply_chat_template(
-        messages, tokenize=True, add_generation_prompt=True, return_dict=False, **prompt.chat_template_kwargs
-    )
-    return ids
+class Measure:
+    """A model's tokenizer as truncation needs it: counts, and offsets where it has them."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._has_offsets = _has_offsets(tokenizer)
+        # Long texts are measured to be cut: that they are longer than the model's window is no news.
+        if hasattr(tokenizer, "deprecation_warnings"):
+            tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
+
+    def ids(self, text: str) -> list[int]:
+        """The text's tokens without special ones around them."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def count(self, text: str) -> int:
+        return len(self.ids(text))
+
+    def offsets(self, text: str) -> Sequence[Span] | None:
+        return _offsets(self._tokenizer, text) if self._has_offsets else None
 
 
-def without_doubled_bos(ids: list[int], bos: int | None) -> list[int]:
-    """Some templates write the BOS that the tokenizer adds as well; a doubled one costs accuracy."""
-    while bos is not None and ids[:2] == [bos, bos]:
-        ids = ids[1:]
-    return ids
+def _offsets(tokenizer: Any, text: str) -> Sequence[Span]:
+    found: Sequence[Span] = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
+        "offset_mapping"
+    ]
+    return found
+
+
+def _has_offsets(tokenizer: Any) -> bool:
+    """Tokenizers without offsets refuse in various ways; some give offsets that are none."""
+    try:
+        offsets = list(_offsets(tokenizer, _PROBE))
+    except (TypeError, NotImplementedError, ValueError, KeyError):
+        return False
+    return bool(offsets) and offsets == sorted(offsets) and offsets[-1][1] == len(_PROBE)

@@ -7,17 +7,15 @@ signature) is named as protected spans. Which strategy cuts what is told in docs
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from itertools import accumulate, pairwise
 from typing import TypeAlias
 
 from pytest_llmeval.errors import LLMEvalError
 from pytest_llmeval.prompting.rulers import Ruler, Tokenizer, ruler_for
-from pytest_llmeval.schema import Program
+from pytest_llmeval.schema import Span, Strategy
 
 MARKER = "\n[... text cut to fit the context ...]\n"
 HEAD_SHARE = 0.8
@@ -26,19 +24,7 @@ _WORD_REACH_CHARS = 64
 _CHARACTER_REACH = 16
 _JOINERS = frozenset("\u200d\ufe0e\ufe0f")
 
-Span: TypeAlias = tuple[int, int]
 _Ranges: TypeAlias = Callable[[int], list[Span]]
-
-
-class Strategy(StrEnum):
-    """What survives of a text that is too long."""
-
-    HEAD_TAIL = "head_tail"
-    HEAD = "head"
-    TAIL = "tail"
-    MIDDLE_LINES = "middle_lines"
-    SLIDING_WINDOW = "sliding_window"
-    ERROR = "error"
 
 
 class PromptTooLongError(LLMEvalError):
@@ -46,8 +32,8 @@ class PromptTooLongError(LLMEvalError):
 
     def __init__(self, what: str, needed_tokens: int, budget_tokens: int) -> None:
         super().__init__(
-            f"{what}: {needed_tokens} tokens needed, {budget_tokens} available. Raise max_model_len, lower "
-            f"max_tokens, shorten the prompt or choose another truncation strategy."
+            f"{what}: its text needs {needed_tokens} tokens, and max_model_len less max_tokens and the chat "
+            f"template leaves {max(0, budget_tokens)}"
         )
         self.needed_tokens = needed_tokens
         self.budget_tokens = budget_tokens
@@ -113,18 +99,6 @@ def windows(
         return
     cutter = _Cutter(text, tokenizer, budget_tokens, Strategy.SLIDING_WINDOW, before, protected, marker)
     yield from cutter.windows(overlap_share)
-
-
-def choose_window(programs: Sequence[Program | None]) -> int | None:
-    """Which window's answer counts: the program that most windows agree on; of equals, the earliest.
-
-    The rule sees programs and never a verdict. None where no window gave a program.
-    """
-    votes = Counter(program.source.strip() for program in programs if program is not None)
-    if not votes:
-        return None
-    chosen, _ = votes.most_common(1)[0]
-    return next(i for i, program in enumerate(programs) if program and program.source.strip() == chosen)
 
 
 def _whole(text: str, strategy: Strategy, tokens: int) -> Truncation:

@@ -168,7 +168,7 @@ EXPECTED = {
     "argument": "wrong engine argument: TypeError: EngineArgs.__init__() got an unexpected keyword argument "
     "'max_modle_len'",
     "memory": "out of memory: ValueError: Available memory on node 0",
-    "context": "prompt too long: ConfigurationError: the prompt has",
+    "context": "prompt too long: PromptTooLongError: what must be kept of the prompt does not fit",
     "tokenizer": "tokenizer missing: ValueError: the tokenizer gives no tokens",
 }
 

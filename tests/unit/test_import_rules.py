@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "manifest": {"devices", "keys"},
     "asking": {"prompting"},
     "batch": {"asking", "engines"},
-    "judging": {"asking", "batch", "exact_match", "extraction", "keys", "store"},
+    "judging": {"asking", "batch", "exact_match", "extraction", "keys", "prompting", "store"},
     "probe": {"engines"},
     "pipeline": {"asking", "batch", "engines", "judging", "keys", "probe", "store"},
     "interrupts": set(),

@@ -128,7 +128,7 @@ class Answer:
         self._token_times = token_times
         self._sent_at = sent_at
         self._concurrency = concurrency
-        self._stop = sampling.stop[STOPS_SENT:]
+        self._stop = (sampling.stop or ())[STOPS_SENT:]
         self._watch = Watch(self._stop)
         self._first_at: float | None = None
         self._last_at = sent_at

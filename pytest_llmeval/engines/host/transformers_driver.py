@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,7 +24,8 @@ from pytest_llmeval.engines.stops import before_first
 from pytest_llmeval.engines.tables import read_table
 from pytest_llmeval.engines.transformers import Settings
 from pytest_llmeval.errors import ConfigurationError
-from pytest_llmeval.prompting.rendering import render
+from pytest_llmeval.prompting.rendering import Renderer, Rendering
+from pytest_llmeval.prompting.windows import Windows
 from pytest_llmeval.schema import Completion, ModelSpec, Prompt, PromptStyle, Request, Sampling, Timing
 
 WARM_UP = Request("warm-up", "", Prompt(PromptStyle.COMPLETION, "def"), Sampling(max_tokens=2))
@@ -40,10 +42,11 @@ class TransformersDriver:
         self.tokenizer = AutoTokenizer.from_pretrained(spec.model, **shared)
         self.model = load_model(spec.model, self.settings, shared)
         self.max_model_len = self.settings.max_model_len or positions(self.model.config)
+        self.renderer = Renderer(self.tokenizer, self.max_model_len, spec)
         self.ends = end_tokens(self.model.generation_config, self.tokenizer)
         # The repository's own sampling defaults (a repetition penalty, say) would override what was asked.
         self.model.generation_config = GenerationConfig()
-        self.generate([self.row(WARM_UP)], lambda row: None)
+        self.generate(self.windows(WARM_UP), lambda row: None)
         return self.facts()
 
     def facts(self) -> dict[str, Any]:
@@ -57,29 +60,34 @@ class TransformersDriver:
             "attention": self.model.config._attn_implementation,
             "max_model_len": self.max_model_len,
             "batch_size": self.settings.batch_size,
+            **self.renderer.facts(),
         }
 
     def serve(self, inbox: Inbox, outbox: Outbox) -> None:
         backlog = Backlog(inbox)
         while True:
             rows = self.rows(backlog.next(self.settings.batch_size), outbox)
-            if rows:
-                self.answer(rows, outbox, backlog)
+            for start in range(0, len(rows), self.settings.batch_size):
+                self.answer(rows[start : start + self.settings.batch_size], outbox, backlog)
 
     def rows(self, requests: Sequence[Request], outbox: Outbox) -> list[Row]:
         """The requests that can be answered; the others are refused here."""
         rows = []
         for request in requests:
             try:
-                rows.append(self.row(request))
+                rows += self.windows(request)
             except Exception as error:  # its prompt does not fit, or the tokenizer chokes on it; others go on
                 outbox.send(protocol.RequestFailed(request.request_id, one_line(error)))
         return rows
 
-    def row(self, request: Request) -> Row:
-        budget = self.max_model_len - request.sampling.max_tokens
-        token_ids, cut_tokens = render(request.prompt, self.tokenizer, budget)
-        return Row(request, token_ids, cut_tokens, self.tokenizer, self.ends)
+    def windows(self, request: Request) -> list[Row]:
+        """A row for each window of the request's prompt; most have one."""
+        renderings = self.renderer.render(request)
+        windows = Windows(len(renderings))
+        return [
+            Row(request, rendering, Place(index, windows), self.tokenizer, self.ends)
+            for index, rendering in enumerate(renderings)
+        ]
 
     def answer(self, rows: Sequence[Row], outbox: Outbox, backlog: Backlog) -> None:
         """Generate a batch; each row is sent when it ends, not when the longest does."""
@@ -93,7 +101,8 @@ class TransformersDriver:
 
         def send(row: Row) -> None:
             timing = Timing(concurrency=len(rows), e2e_s=time.monotonic() - started)
-            outbox.send(protocol.Done(row.request.request_id, row.completion(timing)))
+            if whole := row.place.windows.add(row.place.index, row.completion(timing)):
+                outbox.send(protocol.Done(row.request.request_id, whole))
 
         try:
             self.generate(rows, send, step)
@@ -123,20 +132,30 @@ class TransformersDriver:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which of a request's windows a row is."""
+
+    index: int
+    windows: Windows
+
+
 class Row:
-    """A request in a batch: its prompt's tokens, its answer's tokens so far, and how it ended."""
+    """A request's window in a batch: its prompt's tokens, its answer's tokens so far, and how it ended."""
 
     def __init__(
-        self, request: Request, prompt_ids: list[int], cut_tokens: int, tokenizer: Any, ends: frozenset[int]
+        self, request: Request, rendering: Rendering, place: Place, tokenizer: Any, ends: frozenset[int]
     ) -> None:
         self.request = request
-        self.prompt_ids = prompt_ids
+        self.place = place
+        self.prompt_ids = rendering.token_ids
         self.finish_reason: str | None = None
-        self._cut_tokens = cut_tokens
+        self._cut = rendering.cut
+        self._stop = request.sampling.stop or ()
         self._tokenizer = tokenizer
         self._ends = ends
         self._tokens: list[int] = []
-        longest = max(map(len, request.sampling.stop), default=0)
+        longest = max(map(len, self._stop), default=0)
         self._tail = (longest + 1) * TOKENS_PER_CHARACTER
 
     def take(self, token: int) -> None:
@@ -164,19 +183,18 @@ class Row:
             self.finish_reason = "abort"
 
     def _stops(self) -> bool:
-        stop = self.request.sampling.stop
-        if not stop:
+        if not self._stop:
             return False
         tail = self._decode(self._tokens[-self._tail :])
-        return any(text in tail for text in stop)
+        return any(text in tail for text in self._stop)
 
     def completion(self, timing: Timing) -> Completion:
         return Completion(
-            text=before_first(self._text(), self.request.sampling.stop),
+            text=before_first(self._text(), self._stop),
             finish_reason=self.finish_reason,
             prompt_tokens=len(self.prompt_ids),
             completion_tokens=len(self._tokens),
-            cut_tokens=self._cut_tokens,
+            cut=self._cut,
             timing=timing,
         )
 

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 # The engine's heavy modules are imported here on purpose: the host imports while another model still runs.
@@ -21,7 +21,8 @@ from vllm.sampling_params import RequestOutputKind
 
 from pytest_llmeval.engines.host import protocol
 from pytest_llmeval.engines.host.worker import Inbox, Outbox, end_group, one_line
-from pytest_llmeval.prompting.rendering import render
+from pytest_llmeval.prompting.rendering import Renderer, Rendering
+from pytest_llmeval.prompting.windows import Windows, gathered
 from pytest_llmeval.schema import Completion, ModelSpec, Request, Sampling, Timing
 
 if current_platform.is_cpu():
@@ -54,7 +55,7 @@ def sampling_params(sampling: Sampling, token_times: bool = False) -> SamplingPa
         top_k=sampling.top_k,
         min_p=sampling.min_p,
         max_tokens=sampling.max_tokens,
-        stop=list(sampling.stop),
+        stop=list(sampling.stop or ()),
         seed=sampling.seed if sampling.temperature else None,
         min_tokens=sampling.min_tokens,
         ignore_eos=sampling.ignore_eos,
@@ -91,15 +92,17 @@ def check_tokenizer(tokenizer: Any) -> None:
         raise ValueError("the tokenizer gives no tokens for a line of code")
 
 
-class Rendered:
-    """A request on its way through the engine, with what its completion will need."""
+class Asked:
+    """One window of a request (most have one) on its way through the engine."""
 
-    def __init__(self, request: Request, tokenizer: Any, max_model_len: int, concurrency: int) -> None:
+    def __init__(self, request: Request, rendering: Rendering, index: int, concurrency: int) -> None:
         self.request = request
-        self.concurrency = concurrency
-        budget = max_model_len - request.sampling.max_tokens
-        self.token_ids, self.cut_tokens = render(request.prompt, tokenizer, budget)
+        self.index = index
+        self.id = f"{request.request_id}#{index}" if index else request.request_id
         self.params = sampling_params(request.sampling, request.token_times)
+        self.prompt: Any = {"prompt_token_ids": rendering.token_ids}
+        self._rendering = rendering
+        self._concurrency = concurrency
         self._texts: list[str] = []
         self._stamps: list[float] = []  # one per token: when its output came
 
@@ -113,11 +116,13 @@ class Rendered:
         return Completion(
             text="".join(self._texts),
             finish_reason=last.outputs[0].finish_reason,
-            prompt_tokens=len(self.token_ids),
+            prompt_tokens=len(self._rendering.token_ids),
             completion_tokens=len(self._stamps),
             cached_tokens=last.num_cached_tokens,
-            cut_tokens=self.cut_tokens,
-            timing=timing(last.metrics, self.concurrency, self._stamps if self.request.token_times else None),
+            cut=self._rendering.cut,
+            timing=timing(
+                last.metrics, self._concurrency, self._stamps if self.request.token_times else None
+            ),
         )
 
 
@@ -148,12 +153,12 @@ class StepDriver:
         from vllm.v1.engine.llm_engine import LLMEngine
 
         self.engine = LLMEngine.from_engine_args(EngineArgs(**engine_arguments(spec)))
-        self.tokenizer = self.engine.get_tokenizer()
-        check_tokenizer(self.tokenizer)
-        self.max_model_len = self.engine.model_config.max_model_len
-        self.live: dict[str, Rendered] = {}
+        tokenizer = self.engine.get_tokenizer()
+        check_tokenizer(tokenizer)
+        self.renderer = Renderer(tokenizer, self.engine.model_config.max_model_len, spec)
+        self.live: dict[str, tuple[Asked, Windows]] = {}
         self._warm_up()
-        return facts(self.engine.vllm_config)
+        return {**facts(self.engine.vllm_config), **self.renderer.facts()}
 
     def _warm_up(self) -> None:
         self.engine.add_request("warm-up", WARM_UP_PROMPT, warm_up_params())
@@ -175,24 +180,32 @@ class StepDriver:
             case protocol.ResetCache():
                 self.engine.reset_prefix_cache()
             case protocol.Cancel(request_id=request_id):
-                if self.live.pop(request_id, None):
-                    self.engine.abort_request([request_id])
+                self._cancel(request_id)
+
+    def _cancel(self, request_id: str) -> None:
+        ids = [key for key, (asked, _) in self.live.items() if asked.request.request_id == request_id]
+        self.engine.abort_request(ids)
+        for key in ids:
+            del self.live[key]
 
     def _step(self, outbox: Outbox) -> None:
         for output in self.engine.step():
-            rendered = self.live[output.request_id]
-            rendered.take(output)
+            asked, windows = self.live[output.request_id]
+            asked.take(output)
             if output.finished:
                 del self.live[output.request_id]
-                outbox.send(protocol.Done(output.request_id, rendered.completion(output)))
+                if whole := windows.add(asked.index, asked.completion(output)):
+                    outbox.send(protocol.Done(asked.request.request_id, whole))
         outbox.alive()
 
     def _add(self, request: Request, outbox: Outbox) -> None:
         try:
-            rendered = Rendered(request, self.tokenizer, self.max_model_len, len(self.live) + 1)
-            prompt = {"prompt_token_ids": rendered.token_ids}
-            self.engine.add_request(request.request_id, prompt, rendered.params)
-            self.live[request.request_id] = rendered
+            renderings = self.renderer.render(request)
+            windows = Windows(len(renderings))
+            for index, rendering in enumerate(renderings):
+                asked = Asked(request, rendering, index, len(self.live) + 1)
+                self.engine.add_request(asked.id, asked.prompt, asked.params)
+                self.live[asked.id] = asked, windows
         except Exception as error:  # vLLM refuses this request; others go on
             outbox.send(protocol.RequestFailed(request.request_id, one_line(error)))
 
@@ -212,6 +225,7 @@ class AsyncDriver:
 
     def load(self, spec: ModelSpec) -> Mapping[str, Any]:
         self.loop = asyncio.new_event_loop()
+        self.rendering = ThreadPoolExecutor(1, thread_name_prefix="rendering")
         threading.Thread(target=self.loop.run_forever, name="vllm", daemon=True).start()
         facts_found: Mapping[str, Any] = asyncio.run_coroutine_threadsafe(
             self._load(spec), self.loop
@@ -223,14 +237,14 @@ class AsyncDriver:
 
         self.engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_arguments(spec)))
         tokenizer = self.engine.get_tokenizer()
-        self.tokenizer = await tokenizer if asyncio.iscoroutine(tokenizer) else tokenizer
-        check_tokenizer(self.tokenizer)
-        self.max_model_len = self.engine.model_config.max_model_len
+        tokenizer = await tokenizer if asyncio.iscoroutine(tokenizer) else tokenizer
+        check_tokenizer(tokenizer)
+        self.renderer = Renderer(tokenizer, self.engine.model_config.max_model_len, spec)
         self.live: dict[str, Future[None]] = {}
         async for _ in self.engine.generate(WARM_UP_PROMPT, warm_up_params(), request_id="warm-up"):
             pass
         await self.engine.reset_prefix_cache()
-        return facts(self.engine.vllm_config)
+        return {**facts(self.engine.vllm_config), **self.renderer.facts()}
 
     def serve(self, inbox: Inbox, outbox: Outbox) -> None:
         while True:
@@ -255,19 +269,19 @@ class AsyncDriver:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         try:
-            rendered = Rendered(request, self.tokenizer, self.max_model_len, concurrency)
-            outbox.send(protocol.Done(request.request_id, await self._answer(rendered, outbox)))
+            # In a thread: a text of 200,000 tokens takes seconds, and the loop serves others meanwhile.
+            renderings = await self.loop.run_in_executor(self.rendering, self.renderer.render, request)
+            windows = [Asked(request, one, index, concurrency) for index, one in enumerate(renderings)]
+            answers = await asyncio.gather(*(self._answer(asked, outbox) for asked in windows))
+            outbox.send(protocol.Done(request.request_id, gathered(answers)))
         except EngineDeadError as error:
             outbox.send(protocol.Failed(one_line(error)))
             end_group()
         except Exception as error:  # vLLM refuses this request; others go on
             outbox.send(protocol.RequestFailed(request.request_id, one_line(error)))
 
-    async def _answer(self, rendered: Rendered, outbox: Outbox) -> Completion:
-        prompt: Any = {"prompt_token_ids": rendered.token_ids}
-        async for output in self.engine.generate(
-            prompt, rendered.params, request_id=rendered.request.request_id
-        ):
-            rendered.take(output)
+    async def _answer(self, asked: Asked, outbox: Outbox) -> Completion:
+        async for output in self.engine.generate(asked.prompt, asked.params, request_id=asked.id):
+            asked.take(output)
             outbox.alive()
-        return rendered.completion(output)
+        return asked.completion(output)
