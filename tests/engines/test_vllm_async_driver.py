@@ -20,6 +20,7 @@ from pytest_llmeval.schema import Prompt, PromptStyle, Request
 
 SPEC = load_registry(BUILTIN_REGISTRY)["tiny_coder"]
 PROBLEMS = load_problem_set("humaneval").problems
+LONG = "x y z " * 5000
 ENDLESS = (56, 73, 88)  # by the model's lessons.json
 
 
@@ -35,6 +36,11 @@ def endless(number: int) -> Request:
     return replace(doomed, sampling=replace(doomed.sampling, max_tokens=1500, stop=()))
 
 
+def uncut(long: Request) -> Request:
+    """The same where nothing of the text may be cut."""
+    return replace(long, prompt=replace(long.prompt, protected=((0, len(long.prompt.text)),)))
+
+
 def test_it_answers_refuses_and_reports_the_death_of_its_core(tmp_path):
     """One load for all three, because loading takes half a minute."""
     context = EngineContext(tmp_path / "engine.log", 300)
@@ -47,8 +53,11 @@ def test_it_answers_refuses_and_reports_the_death_of_its_core(tmp_path):
         assert all(answer.completion_tokens > 0 for answer in answers)
         assert all(0 < answer.timing.ttft_s < answer.timing.e2e_s for answer in answers)
 
-        with pytest.raises(EngineFault, match=r"prompt too long: .*the prompt has 15001 tokens"):
-            engine.submit(request(0, "x y z " * 5000, "long")).result(60)
+        cut = engine.submit(request(0, LONG, "long")).result(60).cut
+        assert cut.tokens_before == 15_001
+        assert cut.tokens_after <= 2048 - SPEC.sampling.max_tokens
+        with pytest.raises(EngineFault, match=r"prompt too long: .*needs 15001 tokens"):
+            engine.submit(uncut(request(0, LONG, "refused"))).result(60)
         engine.reset_cache()
         again = engine.submit(request(0, kind="again")).result(60)
         assert again.text == answers[0].text
