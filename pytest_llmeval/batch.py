@@ -25,11 +25,12 @@ class Batch:
     """All selected problems of one model, from submission to the last verdict.
 
     `futures` holds one Record per problem to wait for; `expected` is how many answers its engine is to give;
-    `seconds` is first submission to last completion.
+    `seconds` is first submission to last completion. Where every answer is reused, there is no engine.
+    `reused` counts answers of an earlier run, `judged_again` those of them whose verdict could not be reused.
     """
 
     spec: ModelSpec
-    engine: Engine
+    engine: Engine | None
     scorer: Scorer
     info: EngineInfo
     tasks: Sequence[Task]
@@ -40,6 +41,8 @@ class Batch:
     submitted: int = 0
     arrived: int = 0
     finished: int = 0
+    reused: int = 0
+    judged_again: int = 0
     submitting: bool = False
     tokens: int = 0
     waiting: Iterator[Question] = field(
@@ -91,7 +94,7 @@ class Batch:
 
     @property
     def seconds(self) -> float | None:
-        return self.last_completion_at - self.submitted_at if self.arrived else None
+        return self.last_completion_at - self.submitted_at if self.last_completion_at else None
 
 
 def progress(batch: Batch) -> tuple[str, str]:

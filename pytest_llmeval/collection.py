@@ -237,6 +237,8 @@ def make_plan(run: Run, items: list[pytest.Item]) -> None:
             if first != task:
                 raise ConfigurationError(_asked_twice(first, other, task, item))
             _give_clock(item, model)
+        else:
+            run.engine_wanted.add(model)
     run.plan.clear()
     run.plan.update({model: [task for task, _ in tasks.values()] for model, tasks in planned.items()})
 

@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         engines = extensions.engines(config.hook.pytest_llmeval_engines())
         problem_sets = extensions.problem_sets(config.hook.pytest_llmeval_problem_sets())
-        run = Run(Selection.from_options(options.read(config), engines, problem_sets))
+        run = Run.of(Selection.from_options(options.read(config), engines, problem_sets))
         config.stash[DESELECTED] = collection.take_deselected_models(config, run)
         config.stash[MODELS] = collection.chosen_models(run, config.stash[DESELECTED])
         choose_html_path(config, run)
@@ -69,7 +69,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     run = config.stash[RUN]
     nothing_runs = not run.plan or config.option.collectonly or config.option.setupplan
-    return [] if nothing_runs else [*terminal.plan_lines(run), *terminal.sandbox_lines(run)]
+    if nothing_runs:
+        return []
+    try:
+        return [*terminal.plan_lines(run), *terminal.resume_lines(run), *terminal.sandbox_lines(run)]
+    except LLMEvalError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 @pytest.hookimpl(wrapper=True)

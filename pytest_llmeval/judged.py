@@ -36,7 +36,8 @@ class JudgedRecord:
 
     def report_timing(self, benchmark: Any) -> None:
         """Hand the engine's response times to pytest-benchmark: one round per sample, nothing runs again."""
-        timings = [t for s in self.record.samples if (t := s.completion.timing) is not None]
+        fresh = [sample for sample in self.record.samples if sample.reused_from is None]
+        timings = [t for s in fresh if (t := s.completion.timing) is not None]
         rounds = self._clock.load(t.e2e_s for t in timings if t.e2e_s is not None)
         # Not measured, or switched off by the user: used all the same, or pytest-benchmark would warn.
         benchmark.disabled = benchmark.disabled or not rounds

@@ -19,6 +19,7 @@ from pytest_llmeval.exact_match import CanonicalSolution
 from pytest_llmeval.extraction import extract
 from pytest_llmeval.keys import RunKeys
 from pytest_llmeval.prompting.windows import settle
+from pytest_llmeval.resume import Stored
 from pytest_llmeval.schema import (
     AnswerForm,
     Completion,
@@ -38,11 +39,12 @@ THREADS = 2  # one hostile answer holds up half of the others
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One Completion to judge, and the question it answers."""
+    """One Completion to judge, and the question it answers; `stored` where an earlier run left it."""
 
     question: Question
     completion: Completion
     keys: Keys
+    stored: Stored | None = None
 
 
 class Judging:
@@ -72,6 +74,9 @@ class Judging:
         completion = settle(answer.completion, lambda one: program_of(one, draft.problem, draft.prompt))
         answer = replace(answer, completion=completion)
         program = program_of(completion, draft.problem, draft.prompt)
+        if (verdict := self._stored_verdict(batch, answer, program)) is not None:
+            self._finish(batch, answer, program, verdict)
+            return
         if program is None:
             verdict = Verdict(Outcome.NO_CODE, "the answer holds no program")
             self._finish(batch, answer, None, verdict)
@@ -80,6 +85,17 @@ class Judging:
         future.add_done_callback(
             lambda done: self._or_fail(batch, answer, self._finish, batch, answer, program, verdict_of(done))
         )
+
+    def _stored_verdict(self, batch: Batch, answer: Answer, program: Program | None) -> Verdict | None:
+        """The verdict of an earlier run, where the same program would be judged in the same way."""
+        if answer.stored is None:
+            return None
+        key = self._keys.of_verdict(program, answer.question.draft.problem)
+        if answer.stored.sample is not None and answer.stored.sample.keys.verdict == key:
+            return answer.stored.sample.verdict
+        with batch.lock:
+            batch.judged_again += 1
+        return None
 
     def _finish(self, batch: Batch, answer: Answer, program: Program | None, verdict: Verdict) -> None:
         draft, completion = answer.question.draft, answer.completion
@@ -91,7 +107,8 @@ class Judging:
             and verdict.passed
             and self._canonical_of(draft.problem).equals(program.source)
         )
-        record = draft.add(Sample(index, completion, program, verdict, same, keys))
+        source = answer.stored.run_id if answer.stored else None
+        record = draft.add(Sample(index, completion, program, verdict, same, keys, source))
         if record is not None and not self._closed:
             self._store_record(batch, record)
 
@@ -141,7 +158,8 @@ def verdict_of(done: Future[Verdict]) -> Verdict:
 def judged(verdict: Verdict, completion: Completion) -> Verdict:
     """A failed program whose generation ended at its length limit was cut short: that is `truncated`."""
     cut = completion.finish_reason == "length"
-    if cut and not verdict.passed and not verdict.outcome.is_fault:
+    unclear = verdict.passed or verdict.outcome.is_fault or verdict.outcome is Outcome.TRUNCATED
+    if cut and not unclear:
         detail = f"generation ended at its length limit; as it stands: {verdict.outcome}: {verdict.detail}"
         return replace(verdict, outcome=Outcome.TRUNCATED, detail=detail.rstrip(": "))
     return verdict

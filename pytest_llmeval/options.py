@@ -35,6 +35,7 @@ class Options:
     models: tuple[str, ...] = ()
     exclude_models: tuple[str, ...] = ()
     samples: Path | None = None
+    resume: str | None = None
     limit: int | None = None
     sample: int | None = None
     seed: int = 0
@@ -74,6 +75,13 @@ DECLARED: dict[str, dict[str, Any]] = {
         "metavar": "FILE",
         "help": "judge the answers in FILE (JSON lines with task_id and completion, solution or response) "
         "instead of asking models",
+    },
+    "resume": {
+        "nargs": "?",
+        "const": "latest",
+        "metavar": "RUN",
+        "help": "take over what an earlier run (a folder's name under reports/; default: the newest) has answered "
+        "with the same settings, and ask only for the rest",
     },
     "limit": {"type": int, "metavar": "N", "help": "only the first N problems of each problem set"},
     "sample": {"type": int, "metavar": "N", "help": "N problems of each problem set, drawn at random"},
@@ -218,6 +226,7 @@ def read(config: pytest.Config) -> Options:
         models=_globs(option.llmeval_models),
         exclude_models=_globs(option.llmeval_exclude_models),
         samples=_samples_path(config),
+        resume=option.llmeval_resume,
         limit=limit,
         sample=sample,
         seed=option.llmeval_seed,

@@ -24,6 +24,7 @@ from pytest_llmeval.engines import Engine, EngineInfo
 from pytest_llmeval.errors import EngineFault, LLMEvalError
 from pytest_llmeval.judging import Answer, Judging, fail
 from pytest_llmeval.keys import RunKeys
+from pytest_llmeval.resume import Reuse, ReuseOf
 from pytest_llmeval.schema import Completion, ModelSpec, Record, RecordId, Request, Task
 from pytest_llmeval.store import Generation, RunStore
 
@@ -50,6 +51,7 @@ class Pipeline:
         scorer: Callable[[], Scorer],
         store: RunStore,
         keys: RunKeys,
+        reuse: ReuseOf,
         policy: Callable[[EngineInfo], ScoringPolicy],
         seed: int = 0,
         concurrency: int | None = None,
@@ -61,6 +63,7 @@ class Pipeline:
         self._scorer = scorer
         self._store = store
         self._keys = keys
+        self._reuse = reuse
         self._judging = Judging(store, keys)
         self._policy = policy
         self._seed = seed
@@ -76,13 +79,14 @@ class Pipeline:
 
         One that cannot be made is left for `open` to report, as that model's fault and nobody else's.
         """
-        if name not in self._prepared and name not in self._open:
+        if name not in self._prepared and name not in self._open and not self._reuse(name).whole:
             with contextlib.suppress(LLMEvalError):
                 self._prepared[name] = self._create_engine(self._specs[name])
 
     def open(self, name: str) -> Batch:
         """Load a model, submit everything that is planned for it, and return at once.
 
+        What earlier runs answered is not asked again; where that is all, no engine is loaded.
         The engine of the model after it starts its imports now: while one loads, the other can import.
 
         Raises:
@@ -91,30 +95,48 @@ class Pipeline:
             SandboxFault: no sandbox can judge its answers.
         """
         spec = self._specs[name]
-        engine = self._prepared.pop(name) if name in self._prepared else self._create_engine(spec)
-        self._open[name] = engine
-        self._prepare_next(name)
-        info = engine.load(lambda stage, detail: self._notify(f"{name}: {stage}", detail))
-        self._keys.identify(spec)
-        batch = self._batches[name] = self._batch(spec, engine, info)
+        if self._reuse(name).whole:
+            self._prepare_next(name)
+            batch = self._batch(spec, None, EngineInfo())
+        else:
+            engine = self._prepared.pop(name) if name in self._prepared else self._create_engine(spec)
+            self._open[name] = engine
+            self._prepare_next(name)
+            info = engine.load(lambda stage, detail: self._notify(f"{name}: {stage}", detail))
+            self._keys.identify(spec)  # loading may have fetched newer weights
+            batch = self._batch(spec, engine, info)
+        self._batches[name] = batch
         batch.submitted_at = time.monotonic()
         self._pump(batch)
-        return batch
-
-    def _batch(self, spec: ModelSpec, engine: Engine, info: EngineInfo) -> Batch:
-        tasks = self._plan[spec.name]
-        futures: dict[RecordId, Future[Record]] = {
-            record_id_of(spec.name, t.problem): Future() for t in tasks
-        }
-        expected = sum(task.sampling.n for task in tasks)
-        batch = Batch(spec, engine, self._scorer(), info, tasks, futures, expected)
-        batch.waiting = questions(spec, tasks, self._seed)
+        self._release(batch)
         return batch
 
     def _prepare_next(self, name: str) -> None:
         names = list(self._plan)
         for following in names[names.index(name) + 1 :][:1]:
             self.prepare(following)
+
+    def _batch(self, spec: ModelSpec, engine: Engine | None, info: EngineInfo) -> Batch:
+        tasks, reuse = self._plan[spec.name], self._reuse(spec.name)
+        futures: dict[RecordId, Future[Record]] = {
+            record_id_of(spec.name, t.problem): Future() for t in tasks
+        }
+        missing = reuse.wanted - len(reuse.answers)
+        batch = Batch(spec, engine, self._scorer(), info, tasks, futures, expected=missing)
+        batch.waiting = questions(spec, tasks, self._seed)
+        if reuse.answers:
+            batch.waiting = iter([q for q in batch.waiting if not self._answered_before(batch, q, reuse)])
+        return batch
+
+    def _answered_before(self, batch: Batch, question: Question, reuse: Reuse) -> bool:
+        """True where an earlier run holds the answer, which then waits to be judged."""
+        stored = reuse.answers.get((question.draft.record_id, question.request.sample_index))
+        if stored is None:
+            return False
+        answer = Answer(question, stored.completion, stored.keys, stored)
+        batch.held.append(partial(self._judging.submit, batch, answer))
+        batch.reused += 1
+        return True
 
     def _pump(self, batch: Batch) -> None:
         """Submit what waits, as far as the concurrency allows.
@@ -123,6 +145,7 @@ class Pipeline:
         so that a thousand immediate answers are no thousand nested calls.
         """
         while (question := batch.take_turn(self._concurrency)) is not None:
+            assert batch.engine is not None  # where there is none, no question waits
             future = batch.engine.submit(question.request)
             batch.sent(future)
             future.add_done_callback(partial(self._arrived, batch, question))
@@ -183,6 +206,7 @@ class Pipeline:
         Raises:
             EngineFault: the engine died, or refused a request.
         """
+        assert batch.engine is not None
         name = batch.spec.name
         while any(engine.is_preparing for engine in self._prepared.values()):
             self._notify(f"{name}: waiting to probe", "another engine imports")

@@ -18,6 +18,7 @@ from pytest_llmeval.keys.settings import timing_settings, verdict_settings
 from pytest_llmeval.manifest import describe_model, describe_plan, installed_versions, machine
 from pytest_llmeval.options import Options
 from pytest_llmeval.results import ModelResult, ModelState, result_of, summary_document
+from pytest_llmeval.resume import RESUMED_FROM, EarlierRuns, Resumption
 from pytest_llmeval.schema import SCHEMA_VERSION, ModelSpec, PassRule, Record, RecordId, Task
 from pytest_llmeval.selection import Selection
 from pytest_llmeval.store import (
@@ -39,18 +40,31 @@ if TYPE_CHECKING:  # the working parts are imported when work begins: collecting
 class Run:
     """One session: what was selected, then the plan, then everything that happens.
 
-    `notify` shows how far the work is: a stage and a detail.
+    `notify` shows how far the work is: a stage and a detail; `earlier` is what the run resumes.
     """
 
     selection: Selection
     notify: Notify = lambda stage, detail: None
+    earlier: EarlierRuns | None = None
     plan: dict[str, list[Task]] = field(default_factory=dict)
+    engine_wanted: set[str] = field(default_factory=set)  # models whose engine a test itself uses
     states: dict[str, ModelState] = field(default_factory=dict)
     started_at: datetime = field(default_factory=datetime.now)
     _pipeline: Pipeline | None = None
     _scoring: BackgroundExecutor | None = None
     _closed: bool = False
     _store: RunStore | None = None
+
+    @classmethod
+    def of(cls, selection: Selection) -> Run:
+        """A run of what was selected.
+
+        Raises:
+            ConfigurationError: the run to resume is not there.
+        """
+        options = selection.options
+        earlier = EarlierRuns.find(options.reports, options.resume) if options.resume else None
+        return cls(selection, earlier=earlier)
 
     @property
     def options(self) -> Options:
@@ -75,6 +89,8 @@ class Run:
         """What is written into `folder`."""
         if self._store is None:
             self._store = RunStore(self.folder)
+            for name in self.plan:
+                self.keys.identify(self.specs[name])  # a run killed while it loads has them in its manifest
             self._store.write_json(MANIFEST, self.manifest())
             point_latest(self.folder)
         return self._store
@@ -85,11 +101,20 @@ class Run:
         options = self.options
         return RunKeys(options.seed, verdict_settings(options), timing_settings(options))
 
+    @cached_property
+    def resumption(self) -> Resumption:
+        """What the plan takes from the run that this one resumes; to be asked once the plan is made."""
+        return Resumption(
+            self.earlier, self.specs, self.plan, self.keys, self.options.seed, self.engine_wanted
+        )
+
     # ------------------------------------------------------------------------------------ while items run
 
     def state(self, model: str) -> ModelState:
         if model not in self.states:
             reason = devices.why_unavailable(self.specs[model])
+            if reason and self.earlier and self.resumption.of(model).whole:
+                reason = None  # its answers are there already
             self.states[model] = ModelState(unavailable=reason)
         return self.states[model]
 
@@ -145,7 +170,7 @@ class Run:
             return
         state = self.states[model]
         try:
-            if state.batch and state.batch.drained and self._times_requests(model):
+            if state.batch and state.batch.engine and state.batch.drained and self._times_requests(model):
                 state.probe = self._pipeline.probe(state.batch, self.options.probe)
                 self.store.write_json(f"engine/{file_name(model)}.probe.json", {"completions": state.probe})
         except EngineFault as error:
@@ -190,6 +215,7 @@ class Run:
                 scorer=self._working_sandbox().get,
                 store=self.store,
                 keys=self.keys,
+                reuse=self.resumption.of,
                 policy=self._policy,
                 seed=self.options.seed,
                 concurrency=self.options.concurrency,
@@ -245,5 +271,15 @@ class Run:
             "item_passes": self.options.passing,
             "selected": {name: len(planned) for name, planned in self.plan.items()},
             "keys": self.keys.describe(),
+            RESUMED_FROM: self.earlier.run_id if self.earlier else None,
+            "reused": {
+                name: {
+                    "answers": batch.reused,
+                    "judged_again": batch.judged_again,
+                    "generated": batch.expected,
+                }
+                for name, state in self.states.items()
+                if self.earlier and (batch := state.batch)
+            },
             "engines": {name: state.batch.info for name, state in self.states.items() if state.batch},
         }

@@ -73,6 +73,12 @@ class RunKeys:
         self.generation[spec.name] = settings = generation_settings(spec)
         self._model_keys[spec.name] = key_of(settings)
 
+    def settings_of(self, spec: ModelSpec) -> Inputs:
+        """What decides a model's answers besides prompt and sampling, as `identify` last saw it."""
+        if spec.name not in self.generation:
+            self.identify(spec)
+        return self.generation[spec.name]
+
     def asked(self, prompt: Prompt, sampling: Sampling) -> Inputs:
         """What decides the text of a sample besides its model and its index, as plain values.
 
@@ -87,8 +93,7 @@ class RunKeys:
 
     def of_generation(self, spec: ModelSpec, request: Request, asked: Inputs) -> Keys:
         """The keys of a sample that has not been judged; `asked` is of the same request."""
-        if spec.name not in self._model_keys:
-            self.identify(spec)
+        self.settings_of(spec)
         key = key_of(self._model_keys[spec.name], request.task_id, request.sample_index, asked)
         return Keys(generation=key, timing=self._timing_key)
 

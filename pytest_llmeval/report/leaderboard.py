@@ -66,6 +66,10 @@ def conditions(results: Sequence[ModelResult], rule: PassRule) -> str:
     probed = max((probe.requests for probe, _ in speeds), default=0)
     shared = max((batch.concurrency or 0 for _, batch in speeds), default=0)
     said = [*_about_sampling(results, rule)]
+    reused = sum(result.summary.reused for result in results)
+    if reused:
+        answers = sum(sum(result.summary.outcomes.values()) for result in results)
+        said.append(f"{reused} of {answers} answers are an earlier run's and enter no figure of speed")
     if probed:
         said.append(f"response, first token, output speed: means of {probed} requests sent one at a time")
     if shared:

@@ -35,6 +35,21 @@ def _alike(run: Run) -> list[str]:
     return [f"llmeval: n > 1 at temperature 0 draws alike answers: {', '.join(greedy)}"] if greedy else []
 
 
+def resume_lines(run: Run) -> list[str]:
+    """What of each model's plan an earlier run has answered, and why the rest of its answers is not used."""
+    if run.earlier is None:
+        return []
+    lines = []
+    for name in run.plan:
+        reuse = run.resumption.of(name)
+        lines.append(
+            f"resume: {name}: {len(reuse.answers)} of {reuse.wanted} answers from {run.earlier.run_id}"
+        )
+        if len(reuse.answers) < reuse.wanted and reuse.differences:
+            lines.append(f"resume: {name}: asked again, because {'; '.join(reuse.differences)}")
+    return [safe(line) for line in lines]
+
+
 def sandbox_lines(run: Run) -> list[str]:
     """What holds generated code in: the level that proved itself, what was proven and what is missing."""
     try:

@@ -13,7 +13,14 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from pytest_llmeval.schema import Record, RecordId
-from pytest_llmeval.store.folders import LATEST, create_run_folder, file_name, point_latest
+from pytest_llmeval.store.folders import (
+    LATEST,
+    MANIFEST,
+    create_run_folder,
+    file_name,
+    find_run,
+    point_latest,
+)
 from pytest_llmeval.store.lines import Lines, explained
 from pytest_llmeval.store.records import (
     Generation,
@@ -26,12 +33,11 @@ from pytest_llmeval.store.records import (
 
 __all__ = [
     "GENERATIONS", "LATEST", "MANIFEST", "RESULTS", "SUMMARY", "Generation", "RunStore", "create_run_folder",
-    "decode", "encode", "file_name", "point_latest", "read_generations", "read_records", "to_json",
+    "decode", "encode", "file_name", "find_run", "point_latest", "read_generations", "read_records", "to_json",
 ]  # fmt: skip
 
 GENERATIONS = "generations.jsonl"
 RESULTS = "results.jsonl"
-MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 
 

@@ -12,6 +12,7 @@ from pytest_llmeval.errors import LLMEvalError
 from pytest_llmeval.store.lines import explained
 
 LATEST = "latest"
+MANIFEST = "manifest.json"
 LONGEST_NAME = 200  # file systems take 255 bytes, and an ending comes behind
 
 
@@ -48,3 +49,11 @@ def point_latest(folder: Path) -> None:
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(folder.name, target_is_directory=True)
         temporary.replace(link)
+
+
+def find_run(reports: Path, name: str) -> Path | None:
+    """The folder of the run `name` under `reports` (`latest`: of the newest); None where there is none."""
+    if not name or Path(name).name != name:
+        return None
+    folder = (reports / name).resolve()
+    return folder if (folder / MANIFEST).is_file() else None

@@ -38,9 +38,10 @@ ALLOWED: dict[str, set[str]] = {
     "manifest": {"devices", "keys"},
     "asking": {"prompting"},
     "batch": {"asking", "engines"},
-    "judging": {"asking", "batch", "exact_match", "extraction", "keys", "prompting", "store"},
+    "judging": {"asking", "batch", "exact_match", "extraction", "keys", "prompting", "resume", "store"},
+    "resume": {"asking", "keys", "store"},
     "probe": {"engines"},
-    "pipeline": {"asking", "batch", "engines", "judging", "keys", "probe", "store"},
+    "pipeline": {"asking", "batch", "engines", "judging", "keys", "probe", "resume", "store"},
     "interrupts": set(),
     "__main__": set(),  # commands are named, and imported when called
     "gate": {"metrics", "registry", "store"},  # judges what runs left on disk; gating.py joins it to pytest
