@@ -51,6 +51,7 @@ class Options:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     passing: Passing = "any"
     load_timeout_s: float = 1800.0
+    telemetry_hz: float = 10.0
     baseline: Path | None = None
     gate: tuple[str, ...] = ()
 
@@ -172,6 +173,11 @@ DECLARED: dict[str, dict[str, Any]] = {
         "help": "a rule of the gate over those of [gate]: KEY=VALUE (accuracy.margin=5) or a floor "
         "('pass@1 >= 0.80'); may be repeated; off: no gate",
     },
+    "telemetry": {
+        "default": "10",
+        "metavar": "HZ|off",
+        "help": "how often devices and the engine's processes are read in a second (default: 10)",
+    },
     "load-timeout": {
         "type": float,
         "default": 1800.0,
@@ -242,6 +248,7 @@ def read(config: pytest.Config) -> Options:
         sampling=_sampling(option),
         passing=option.llmeval_pass,
         load_timeout_s=option.llmeval_load_timeout,
+        telemetry_hz=_rate(option.llmeval_telemetry),
         baseline=_baseline_path(config),
         gate=tuple(option.llmeval_gate),
     )
@@ -330,6 +337,18 @@ def _probe(given: str) -> int:
     if not given.isdigit():
         raise ConfigurationError(f"--llmeval-probe={given}: must be a number of requests, or off")
     return int(given)
+
+
+def _rate(given: str) -> float:
+    if given == "off":
+        return 0.0
+    try:
+        rate_hz = float(given)
+    except ValueError:
+        rate_hz = 0.0
+    if not 0.1 <= rate_hz <= 1000:
+        raise ConfigurationError(f"--llmeval-telemetry={given}: must be 0.1 to 1000 a second, or off")
+    return rate_hz
 
 
 def _samples_path(config: pytest.Config) -> Path | None:

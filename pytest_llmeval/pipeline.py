@@ -39,6 +39,16 @@ class EngineFactory(Protocol):
     def __call__(self, spec: ModelSpec) -> Engine: ...
 
 
+class Observer(Protocol):
+    """Told where each model stands: telemetry in a run."""
+
+    def enters(self, spec: ModelSpec, engine: Engine, phase: str | None) -> None: ...
+
+    def answered(self, name: RecordId, sample: int, completion: Completion) -> None: ...
+
+    def closes(self, model: str, engine: Engine) -> None: ...
+
+
 class Pipeline:
     """Runs models one after another over one scorer and one store."""
 
@@ -53,6 +63,7 @@ class Pipeline:
         keys: RunKeys,
         reuse: ReuseOf,
         policy: Callable[[EngineInfo], ScoringPolicy],
+        observer: Observer,
         seed: int = 0,
         concurrency: int | None = None,
         notify: Notify = lambda stage, detail: None,
@@ -66,6 +77,7 @@ class Pipeline:
         self._reuse = reuse
         self._judging = Judging(store, keys)
         self._policy = policy
+        self._observer = observer
         self._seed = seed
         self._concurrency = concurrency
         self._notify = notify
@@ -102,9 +114,11 @@ class Pipeline:
             engine = self._prepared.pop(name) if name in self._prepared else self._create_engine(spec)
             self._open[name] = engine
             self._prepare_next(name)
+            self._observer.enters(spec, engine, "load")
             info = engine.load(lambda stage, detail: self._notify(f"{name}: {stage}", detail))
             self._keys.identify(spec)  # loading may have fetched newer weights
             batch = self._batch(spec, engine, info)
+            self._observer.enters(spec, engine, "batch" if batch.expected else None)
         self._batches[name] = batch
         batch.submitted_at = time.monotonic()
         self._pump(batch)
@@ -161,10 +175,16 @@ class Pipeline:
         with batch.lock:
             batch.asked.discard(done)
             batch.arrived += 1
+            last = batch.arrived == batch.expected
             if answer is not None:
                 batch.last_completion_at = time.monotonic()
                 batch.tokens += answer.completion.completion_tokens or 0
                 batch.held.append(partial(self._judging.submit, batch, answer))
+        if answer is not None:
+            record_id, index = question.draft.record_id, question.request.sample_index
+            self._observer.answered(record_id, index, answer.completion)
+        if last and batch.engine:
+            self._observer.enters(batch.spec, batch.engine, None)
         self._pump(batch)
         self._release(batch)
 
@@ -213,7 +233,11 @@ class Pipeline:
             time.sleep(WAIT_S)
         tasks = probe.draw(batch.tasks, count, self._seed)
         told = partial(self._notify, f"{name}: probing one at a time")
-        return probe.probe(batch.engine, tasks, partial(self._probe_request, batch), told)
+        self._observer.enters(batch.spec, batch.engine, "probe")
+        try:
+            return probe.probe(batch.engine, tasks, partial(self._probe_request, batch), told)
+        finally:
+            self._observer.enters(batch.spec, batch.engine, None)
 
     def _probe_request(self, batch: Batch, task: Task) -> Request:
         return next(requests(batch.spec, task, self._seed, f"probe-{next(self._probes)}"))
@@ -223,6 +247,7 @@ class Pipeline:
         if name in self._batches:
             self._cancel(self._batches[name])
         if engine := self._open.pop(name, None):
+            self._observer.closes(name, engine)
             engine.close()
 
     def _cancel(self, batch: Batch) -> None:

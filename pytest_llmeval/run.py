@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the working parts are imported when work begins: collecting
     from pytest_llmeval.pipeline import Notify, Pipeline, ScoringPolicy
     from pytest_llmeval.sandbox import Isolation
     from pytest_llmeval.scoring import BackgroundExecutor
+    from pytest_llmeval.watching import Watching
 
 
 @dataclass
@@ -52,6 +53,7 @@ class Run:
     started_at: datetime = field(default_factory=datetime.now)
     _pipeline: Pipeline | None = None
     _scoring: BackgroundExecutor | None = None
+    _watching: Watching | None = None
     _closed: bool = False
     _store: RunStore | None = None
 
@@ -207,7 +209,9 @@ class Run:
     def _working_pipeline(self) -> Pipeline:
         if self._pipeline is None:
             from pytest_llmeval.pipeline import Pipeline
+            from pytest_llmeval.watching import Watching
 
+            self._watching = Watching(self.store, self.options.telemetry_hz)
             self._pipeline = Pipeline(
                 {name: planned for name, planned in self.plan.items() if not self.state(name).unavailable},
                 self.specs,
@@ -217,6 +221,7 @@ class Run:
                 keys=self.keys,
                 reuse=self.resumption.of,
                 policy=self._policy,
+                observer=self._watching,
                 seed=self.options.seed,
                 concurrency=self.options.concurrency,
                 notify=self.notify,

@@ -254,7 +254,7 @@ def limits_part(page: Page, loads: Loads) -> None:
 
 
 def this_process() -> Target:
-    return Target("torch", os.getpgid(0), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return Target("torch", lambda: os.getpgid(0), os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def first_gpu() -> Gpu | None:

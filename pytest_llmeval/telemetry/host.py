@@ -15,9 +15,9 @@ REGROUP_S = 1.0
 
 
 class HostGroup:
-    """The processes of one group, whose leader is `leader`; members come and go."""
+    """The processes of one group, whose leader is `leader()`: members come and go, and a host may be replaced."""
 
-    def __init__(self, leader: int, pids: Callable[[], list[int]] = psutil.pids) -> None:
+    def __init__(self, leader: Callable[[], int], pids: Callable[[], list[int]] = psutil.pids) -> None:
         self._leader = leader
         self._pids = pids
         self._members: dict[int, psutil.Process] = {}
@@ -58,7 +58,7 @@ class HostGroup:
 
     def _belongs(self, pid: int) -> bool:
         try:
-            return os.getpgid(pid) == self._leader
+            return os.getpgid(pid) == self._leader()
         except OSError:
             return False
 

@@ -19,7 +19,7 @@ from pytest_llmeval.telemetry.readings import DeviceReading, HostReading
 from pytest_llmeval.telemetry.sampler import Sampler
 
 DEFAULT_RATE_HZ = 10.0
-SERVED_ELSEWHERE = "the model is served by a process or machine that is not this run's"
+ELSEWHERE = "the model is served by a process or machine that is not this run's"
 OWN_PROCESS = "the engine has no process of its own"
 
 
@@ -38,6 +38,7 @@ class ModelTelemetry:
     why: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
     sampler_share: float | None = None
+    output_tokens: int = 0  # of the phase `batch`
 
     def phase(self, name: str) -> PhaseFigures | None:
         return next((phase for phase in self.phases if phase.name == name), None)
@@ -57,11 +58,12 @@ class ModelTelemetry:
 class Target:
     """What is to be watched: the engine's process group and the devices it may use.
 
-    `group` is None where the engine has no processes of its own; `absent` then says why.
+    `group` gives the group's id, which changes when an engine is started again. None where the engine has no
+    processes of its own; `absent` then says why.
     """
 
     model: str
-    group: int | None
+    group: Callable[[], int] | None
     visible: str | None  # CUDA_VISIBLE_DEVICES of the engine
     device_count: int = 1
     absent: str = OWN_PROCESS
@@ -90,6 +92,7 @@ class Watch:
         self._tallies: dict[str, PhaseTally] = {}
         self._current: PhaseTally | None = None
         self._phase_began: tuple[str, float] | None = None
+        self._output_tokens = 0
         self._host = None if target.group is None else HostGroup(target.group)
         self._why: dict[str, str] = {} if self._host else {"host": target.absent}
         self._nvml: Nvml | None = None
@@ -148,10 +151,13 @@ class Watch:
         finally:
             self.enter(None)
 
-    def item(self, problem_set: str, task_id: str, sample: int, from_s: float, to_s: float) -> None:
-        """Note when the engine worked on one sample of an item, by the watch's clock: the window of its readings."""
-        began, ended = from_s - self._started_at, to_s - self._started_at
-        self._write("item", problem_set=problem_set, task_id=task_id, sample=sample, from_s=began, to_s=ended)
+    def item(self, names: Mapping[str, Any], seconds: float | None, tokens: int | None) -> None:
+        """Note that an item's answer has come, after `seconds` with the engine: the window of its readings."""
+        now = self._clock() - self._started_at
+        window = {} if seconds is None else {"from_s": now - seconds}
+        with self._lock:
+            self._output_tokens += tokens or 0
+            self._write("item", **names, **window, to_s=now)
 
     def figures(self, name: str) -> PhaseFigures | None:
         """The figures of a phase that has ended."""
@@ -181,6 +187,7 @@ class Watch:
             why=self._reasons(),
             errors=errors,
             sampler_share=self._sampler.cpu_s / seconds if seconds else None,
+            output_tokens=self._output_tokens,
         )
 
     def _reasons(self) -> dict[str, str]:

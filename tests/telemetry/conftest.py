@@ -20,7 +20,7 @@ from pathlib import Path
 from pytest_llmeval.telemetry.watch import Target, Watch
 from pydantic_core import to_jsonable_python
 seconds, count = float(sys.argv[1]), int(sys.argv[2])
-target = Target("fake", os.getpgid(0), os.environ.get("CUDA_VISIBLE_DEVICES"), count)
+target = Target("fake", lambda: os.getpgid(0), os.environ.get("CUDA_VISIBLE_DEVICES"), count)
 watch = Watch(target, Path(sys.argv[3]), rate_hz=50)
 with watch.phase("batch"):
     started = time.monotonic()
