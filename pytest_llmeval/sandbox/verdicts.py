@@ -10,6 +10,8 @@ from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox.limits import Limits
 from pytest_llmeval.schema import Channel, Outcome, Verdict
 
+# A timeout is judged again in any case.
+_STANDS = (Outcome.WRONG_ANSWER, Outcome.EXCEPTION, Outcome.SYNTAX_ERROR, Outcome.TIMEOUT)
 _OVERTIME = {signal.SIGXCPU: "CPU time", signal.SIGALRM: "time"}
 
 
@@ -22,14 +24,13 @@ class Judgement:
     foretold: bool = False
 
     def stands(self, report: dict[str, Any]) -> bool:
-        """False where calls sent ahead may show: in the output of a program that was not asked them all,
-        or because the tests asked something else this time. Such a sample is judged again, call by call.
+        """False where calls sent ahead may show: in the output or the end of a program that was asked more
+        than the tests came to, or because they asked something else this time. Such a sample is judged again,
+        call by call.
         """
-        if not self.foretold or self.outcome == Outcome.PASSED:
+        if not self.foretold or self.outcome == Outcome.PASSED or report["status"] == "timeout":
             return True
-        return (
-            self.outcome != "diverged" and not report["output_bytes"] and report["status"] != "output_limit"
-        )
+        return self.outcome in _STANDS and not report["output_bytes"] and report["status"] != "output_limit"
 
 
 def verdict_of(report: dict[str, Any], output: bytes, judgement: Judgement | None, limits: Limits) -> Verdict:
@@ -85,7 +86,7 @@ def _ended(code: int) -> tuple[Outcome, str]:
 
 def _lost(code: int) -> tuple[Outcome, str]:
     """The checker did not survive this program's answers: that is the program's doing."""
-    if code == -signal.SIGALRM:
+    if code == -signal.SIGPROF:
         return Outcome.TIMEOUT, "comparing its answers took too long"
     return Outcome.KILLED, f"comparing its answers ended the checker ({_signal_name(-code)})"
 

@@ -17,18 +17,37 @@ from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox.interpreter import Interpreter
 from pytest_llmeval.sandbox.launch import CHECKER_PRELOAD, PRELOAD, Means, launches
 from pytest_llmeval.sandbox.limits import Limits
+from pytest_llmeval.sandbox.stream import Stream
 from pytest_llmeval.sandbox.verdicts import Judgement, verdict_of
 from pytest_llmeval.sandbox.zygote import Zygote
 from pytest_llmeval.schema import Channel, Problem, Program, Verdict
 
-GRACE_S = 5.0  # how late a zygote's report may be before it counts as lost
+GRACE_S = 120.0  # how late a report may be on a busy machine; a zygote that died is noticed at once
+PATIENCE = 4.0  # as in jail/zygote.py
+TOLD_BYTES = 64 << 20  # of tests that a worker's checker holds
 SENT_AHEAD = 2  # samples at a zygote: one runs, one waits, so that it never idles
 SENT_AHEAD_BYTES = 32 << 10  # larger sources wait for their turn: the socket must never be full on both sides
 PACKETS = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
 
 
-# What tests were seen to ask, by problem, as the checker wrote it: shared by all workers.
-Calls = dict[Problem, list[str]]
+class Calls:
+    """What tests were seen to ask, by problem, as a checker wrote it: shared by all workers, and bounded."""
+
+    MAX_BYTES = 256 << 20
+
+    def __init__(self) -> None:
+        self._known: dict[Problem, bytes] = {}
+        self._bytes = 0
+
+    def of(self, problem: Problem) -> bytes:
+        """The longest list that is known; empty where there is none."""
+        return self._known.get(problem, b"")
+
+    def learn(self, problem: Problem, calls: bytes) -> None:
+        known = len(self.of(problem))
+        if len(calls) > known and self._bytes + len(calls) - known <= self.MAX_BYTES:
+            self._known[problem] = calls
+            self._bytes += len(calls) - known
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +58,7 @@ class Task:
     problem: Problem
     limits: Limits
     live: bool = False  # ask each call only when the tests make it
+    alone: bool = False  # with a core to itself, and time counted in what it gets of it
 
 
 class Unclear(Exception):
@@ -55,10 +75,15 @@ class Worker:
     def __init__(self, means: Means, interpreter: Interpreter, limits: Limits, calls: Calls) -> None:
         """SandboxFault where it cannot be isolated so; call it in a thread that outlives the worker."""
         self._calls = calls
+        self._told: dict[Problem, tuple[int, bytes]] = {}  # what the checker holds: number and calls
+        self._numbers = itertools.count(1)
+        self._told_bytes = 0
+        self._tells_anew = False
         self._ids = itertools.count(1)
         self._work = tempfile.mkdtemp(prefix="llmeval-") if means is Means.RLIMITS else ""
         self._zygotes: list[Zygote] = []
-        self._verdicts, verdicts = socket.socketpair(socket.AF_UNIX, PACKETS)
+        ours, verdicts = socket.socketpair()
+        self._verdicts = Stream(ours)
         candidates_link, checkers_link = socket.socketpair(socket.AF_UNIX, PACKETS)
         with verdicts, candidates_link, checkers_link:
             roles: tuple[dict[str, Any], ...] = (
@@ -87,8 +112,8 @@ class Worker:
                 while sent < len(tasks) and _may_send(tasks[sent], sent - index):
                     self._candidates.send(_message(first_id + sent, tasks[sent]))
                     sent += 1
-                report = self._candidates.receive(task.limits.wall_s + GRACE_S)
-                output = self._candidates.receive_block(GRACE_S)
+                patience_s = task.limits.wall_s * (PATIENCE if task.alone else 1) + GRACE_S
+                report, output = self._candidates.receive_report(patience_s)
                 judgement = self._judgement(tasks, index, first_id) if split else None
                 yield _verdict(report, output, judgement, task.limits)
         except (OSError, ValueError) as error:
@@ -96,33 +121,50 @@ class Worker:
 
     def _judgement(self, tasks: Sequence[Task], index: int, first_id: int) -> Judgement:
         """What the checker said of the sample; a checker that left is followed by another for the rest."""
-        self._verdicts.settimeout(tasks[index].limits.wall_s + GRACE_S)
-        packet = self._verdicts.recv(1 << 18)
-        if not packet:
-            raise ConnectionResetError("the checker's zygote died")
-        said = json.loads(packet)
+        problem = tasks[index].problem
+        said = json.loads(self._verdicts.block(tasks[index].limits.wall_s + GRACE_S))
         if said.get("id", first_id + index) != first_id + index:
             raise ValueError(f"a verdict of sample {said['id']}, expected was {first_id + index}")
-        if "learned" in said:
-            self._calls[tasks[index].problem] = said["learned"]
-        left = len(tasks) - index - 1
-        if said["retires"] and left:
-            self._send_tests(tasks[0].problem, left)
+        if said["learned"]:
+            calls = self._verdicts.block(GRACE_S)
+            self._calls.learn(problem, calls)
+            if said["kept"]:
+                self._told[problem] = (self._told[problem][0], calls)
+        if said["retires"]:
+            self._forget()
+            left = len(tasks) - index - 1
+            if left:
+                self._send_tests(problem, left)
         return Judgement(said["outcome"], said["detail"], said["foretold"])
 
+    def _forget(self) -> None:
+        """Whatever checker comes next knows nothing."""
+        self._told.clear()
+        self._told_bytes = 0
+        self._tells_anew = True
+
     def _send_tests(self, problem: Problem, count: int) -> None:
-        self._checkers.send(
-            {
-                "prompt": problem.prompt,
-                "test": problem.test,
-                "entry_point": problem.entry_point,
-                "mutates_arguments": problem.mutates_arguments,
-                "opaque_answers": problem.opaque_answers,
-                "call_s": problem.call_s,
-                "foretold": self._calls.get(problem, []),
-                "count": count,
-            }
-        )
+        """Announce `count` samples of `problem`, with what the checker does not hold already."""
+        size = len(problem.test) + len(problem.prompt)
+        if problem not in self._told:
+            if self._told_bytes + size > TOLD_BYTES:
+                self._forget()
+            self._told_bytes += size
+        number, known = self._told.get(problem, (0, b""))
+        calls = self._calls.of(problem)
+        is_news = len(calls) > len(known)
+        tests = None if number else _tests_message(problem)
+        number = number or next(self._numbers)
+        message = {
+            "problem": number,
+            "tests": tests,
+            "forget": self._tells_anew,
+            "count": count,
+            "calls": is_news,
+        }
+        self._tells_anew = False
+        self._told[problem] = (number, calls if is_news else known)
+        self._checkers.send(message, calls if is_news else None)
 
     def interrupt(self) -> None:
         """Make a `judge` that is under way in another thread end with WorkerLost."""
@@ -165,6 +207,17 @@ def _may_send(task: Task, ahead: int) -> bool:
     return ahead == 0 or (ahead < SENT_AHEAD and len(task.program.source) < SENT_AHEAD_BYTES)
 
 
+def _tests_message(problem: Problem) -> dict[str, Any]:
+    return {
+        "prompt": problem.prompt,
+        "test": problem.test,
+        "entry_point": problem.entry_point,
+        "mutates_arguments": problem.mutates_arguments,
+        "opaque_answers": problem.opaque_answers,
+        "call_s": problem.call_s,
+    }
+
+
 def _message(sample_id: int, task: Task) -> dict[str, Any]:
     problem = task.problem
     message: dict[str, Any] = {
@@ -173,6 +226,7 @@ def _message(sample_id: int, task: Task) -> dict[str, Any]:
         "entry_point": problem.entry_point,
         "limits": _limits_message(task.limits),
         "live": task.live,
+        "patient": task.alone,
     }
     if problem.channel is Channel.INLINE:
         return message | {"test": problem.test}

@@ -12,13 +12,14 @@ from typing import Any
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox.jail import wire
 from pytest_llmeval.sandbox.launch import Launch
+from pytest_llmeval.sandbox.stream import Stream
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 180.0  # on a busy machine; a zygote that dies while it starts is noticed at once
 DEATH_TIMEOUT_S = 10.0
 ENCLOSING = ("kernel", "seccomp", "enclose")
 MODULES = (
-    "kernel", "seccomp", "landlock", "wire", "codec", "explain", "candidate", "inline", "checker",
-    "checkers", "confine", "zygote",
+    "chance", "pages", "kernel", "seccomp", "landlock", "wire", "codec", "explain", "candidate", "inline",
+    "purity", "answers", "checker", "confine", "checkers", "zygote",
 )  # fmt: skip
 
 # Runs before anything of ours exists in the interpreter: builds the package `jail` from what the socket says.
@@ -64,7 +65,8 @@ class Zygote:
 
         What encloses it and itself ask the kernel to kill them with the thread that started them.
         """
-        self._socket, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair()
+        self._stream = Stream(ours)
         work = str(launch.config["work"])
         environment = dict(ENVIRONMENT)
         if work != "/":
@@ -93,37 +95,23 @@ class Zygote:
             raise SandboxFault(self.ready["refused"])
         self._forget_stderr()
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Hand over one message; OSError where the zygote is lost."""
+    def send(self, message: dict[str, Any], attached: bytes | None = None) -> None:
+        """Hand over one message and what belongs to it; OSError where the zygote is lost."""
         data = json.dumps(message, separators=(",", ":")).encode("ascii")
-        self._socket.sendall(len(data).to_bytes(wire.HEADER_BYTES, "little") + data)
+        self._stream.send(wire.block(data) + (wire.block(attached) if attached is not None else b""))
 
     def receive(self, timeout_s: float) -> dict[str, Any]:
         """The next message; OSError (also TimeoutError) where the zygote is lost."""
-        message: dict[str, Any] = json.loads(self.receive_block(timeout_s))
+        message: dict[str, Any] = json.loads(self._stream.block(timeout_s))
         return message
 
-    def receive_block(self, timeout_s: float) -> bytes:
-        """The next block of bytes; OSError (also TimeoutError) where the zygote is lost."""
-        self._socket.settimeout(timeout_s)
-        return self._take(int.from_bytes(self._take(wire.HEADER_BYTES), "little"))
-
-    def _take(self, size: int) -> bytes:
-        parts, missing = [], size
-        while missing:
-            part = self._socket.recv(min(missing, 1 << 20))
-            if not part:
-                raise ConnectionResetError("the zygote died")
-            parts.append(part)
-            missing -= len(part)
-        return b"".join(parts)
+    def receive_report(self, timeout_s: float) -> tuple[dict[str, Any], bytes]:
+        """The next message and what came with it; OSError (also TimeoutError) where the zygote is lost."""
+        return self.receive(timeout_s), self._stream.block(timeout_s)
 
     def interrupt(self) -> None:
         """Make every call that waits for this zygote fail; callable from any thread."""
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # it was lost already
+        self._stream.interrupt()
 
     def close(self) -> None:
         """End it with all it forked, and wait until they are gone."""
@@ -134,13 +122,8 @@ class Zygote:
             self._process.kill()
             self._process.wait()
         self._forget_stderr()
-        self._socket.settimeout(DEATH_TIMEOUT_S)
-        try:  # the end of the stream says that every process that could hold it is dead
-            while self._socket.recv(1 << 16):
-                continue
-        except OSError:
-            pass
-        self._socket.close()
+        self._stream.drain(DEATH_TIMEOUT_S)
+        self._stream.close()
 
     def _last_words(self) -> str:
         self._process.kill()
@@ -148,7 +131,7 @@ class Zygote:
         with self._process.stderr:
             words = self._process.stderr.read(4096).decode("utf-8", "replace").strip()
         self._process.wait()
-        self._socket.close()
+        self._stream.close()
         return words.splitlines()[-1] if words else ""
 
     def _forget_stderr(self) -> None:

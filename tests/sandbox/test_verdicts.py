@@ -241,11 +241,11 @@ def test_an_opaque_answer_is_equal_to_nothing_whatever_it_claims(executor: Execu
 
 
 def test_one_call_has_its_own_limit_and_the_whole_sample_another(executor: Executor) -> None:
-    calls = problem("for x in range(40):\n    assert candidate(x) == x", wall_s=30.0, call_s=1.5)
+    calls = problem("for x in range(40):\n    assert candidate(x) == x", wall_s=30.0, call_s=0.6)
     slow = "import time\ndef f(x):\n    time.sleep(0.06)\n    return x\n"
     assert judged(executor, slow, calls).passed  # longer than QUICK.wall_s in sum
     hangs = "import time\ndef f(x):\n    time.sleep(99 * (x == 3))\n    return x\n"
     verdict = judged(executor, hangs, calls)
-    assert (verdict.outcome, verdict.detail) == ("timeout", "no answer to one call within 1.5 s")
+    assert (verdict.outcome, verdict.detail) == ("timeout", "no answer to one call within 0.6 s")
     assert verdict.wall_s is not None
     assert verdict.wall_s < 20

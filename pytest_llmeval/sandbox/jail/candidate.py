@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
+from time import monotonic as _now
 from typing import Any
 
 from . import codec, wire
 
 CHANNEL = 3
+MAX_REQUEST_BYTES = 1 << 30  # the trusted side writes them
 SOURCE_NAME = "<program>"
 
 
@@ -44,7 +46,7 @@ def outcome_of(error: BaseException) -> str:
 
 
 def serve(source: str, entry_point: str, writes_back: bool, opaque: bool) -> None:
-    """Answer each call on the channel with ["r", result], ["e", exception] or ["u", why it cannot cross].
+    """Answer calls on the channel: each with ["r", result], ["e", exception] or ["u", why it cannot cross].
 
     With `opaque` an answer that is no plain data crosses as ["o", its type's name, whether it is true].
     """
@@ -58,15 +60,52 @@ def serve(source: str, entry_point: str, writes_back: bool, opaque: bool) -> Non
         failure = ["x", error.outcome, str(error)]
     except BaseException as error:
         failure = ["x", outcome_of(error), described(error)]
-    requests = wire.Blocks(CHANNEL, codec.MAX_BYTES)
+    requests = wire.Blocks(CHANNEL, MAX_REQUEST_BYTES)
+    replies = _Replies()
     while True:
         try:
-            request = codec.loads(requests.next())
+            calls = codec.loads(requests.next())
         except EOFError:
             os._exit(0)
-        reply = codec.dumps(failure) if failure else _reply(function, request, writes_back, opaque)
+        for call in calls:
+            replies.add(failure or _reply(function, call, writes_back, opaque))
+        replies.hand_over()
+
+
+class _Replies:
+    """Answers that are handed over in chunks: the first few one by one, since tests may end with each of them,
+    then as many at a time as half of what was handed over before, but none late.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[Any] = []
+        self._given = 0
+        self._last_s = 0.0
+
+    def add(self, reply: Any) -> None:
+        self._waiting.append(reply)
+        if len(self._waiting) >= self._given // 2 or _now() - self._last_s > wire.CHUNK_S:
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        if not self._waiting:
+            return
         flush()
-        wire.write_block(CHANNEL, reply)
+        try:
+            wire.write_block(CHANNEL, codec.dumps(self._waiting))
+        except BaseException:  # too large together, or one of them is
+            for reply in self._waiting:
+                wire.write_block(CHANNEL, _alone(reply))
+        self._given += len(self._waiting)
+        self._waiting.clear()
+        self._last_s = _now()
+
+
+def _alone(reply: Any) -> bytes:
+    try:
+        return codec.dumps([reply])
+    except BaseException as error:
+        return codec.dumps([["u", str(error)[:200] if type(error) is codec.TooLarge else described(error)]])
 
 
 def flush() -> None:
@@ -78,29 +117,29 @@ def flush() -> None:
             continue
 
 
-def _reply(function: Any, request: Any, writes_back: bool, opaque: bool) -> bytes:
+def _reply(function: Any, request: Any, writes_back: bool, opaque: bool) -> list[Any]:
     if request is None:
-        return b'["p"]'
+        return ["p"]
     arguments, *keywords = codec.decode(request)
     try:
         result = function(*arguments, **keywords[0]) if keywords else function(*arguments)
     except BaseException as error:
-        return codec.dumps(["e", codec.encode_exception(error)])
+        return ["e", codec.encode_exception(error)]
     try:
         body = ["r", codec.encode(result)]
         if writes_back:
             body.append(codec.encode(arguments))
-        return codec.dumps(body)
+        return body
     except codec.NotPlainData as error:
         if opaque and not isinstance(error, codec.TooLarge):
             return _opaque(result)
-        return codec.dumps(["u", str(error)[:200]])
+        return ["u", str(error)[:200]]
     except BaseException as error:
-        return codec.dumps(["u", described(error)[:200]])
+        return ["u", described(error)[:200]]
 
 
-def _opaque(result: Any) -> bytes:
+def _opaque(result: Any) -> list[Any]:
     try:
-        return codec.dumps(["o", type(result).__name__[:80], bool(result)])
+        return ["o", type(result).__name__[:80], bool(result)]
     except BaseException as error:
-        return codec.dumps(["u", described(error)[:200]])
+        return ["u", described(error)[:200]]

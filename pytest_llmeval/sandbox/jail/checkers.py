@@ -1,58 +1,93 @@
-"""The checker zygote: compiles tests once, and forks a checker for each batch of a problem's samples."""
+"""The checker zygote: forks a host that compiles tests and judges, and another whenever one had to retire.
+
+Tests that leave no trace (purity.py) are judged in the host itself, since a fork costs more than judging;
+others in a process of their own for each batch of a problem's samples.
+"""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
+import resource
 import select
 import signal
 import socket
-from collections import OrderedDict
 from typing import Any, NoReturn
 
-from . import checker, kernel, wire
+from . import checker, confine, kernel, wire
 
-PROBLEMS_KEPT = 256
+MEMORY_BYTES = 4 << 30  # what a test may make of the answers
 
 
 def serve(control: int, config: dict[str, Any]) -> NoReturn:
-    """Fork a checker per batch of a problem's samples, until the control socket closes."""
-    verdicts = socket.socket(fileno=config["verdicts"])
+    """Keep a host that judges, until the control socket closes."""
+    verdicts: int = config["verdicts"]
     link = socket.socket(fileno=config["link"])
-    known: OrderedDict[str, checker.Tests | str] = OrderedDict()
+    with contextlib.suppress(OSError, ValueError):  # no such limit on macOS
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     while True:
-        problem = wire.read_message(control)
-        count, foretold = problem.pop("count"), problem.pop("foretold")
-        key = repr(problem)
-        if key not in known:  # compiled here, once: a fork that compiles copies pages
-            known[key] = checker.prepared(problem)
-            if len(known) > PROBLEMS_KEPT:
-                known.popitem(last=False)
-        tests = known[key]
-        if isinstance(tests, checker.Tests):
-            tests.foretell(foretold)
         pid = os.fork()
         if pid == 0:
-            _check(control, link, verdicts, tests, count)
+            _host(config["level"], control, link, verdicts)
         code = _watched(pid, control)
         if code:
-            lost = {"outcome": "lost", "detail": str(code), "retires": True, "foretold": False}
-            verdicts.send(json.dumps(lost).encode("ascii"))
+            _tell_lost(verdicts, code)
 
 
-def _check(
-    control: int, link: socket.socket, verdicts: socket.socket, tests: checker.Tests | str, count: int
-) -> NoReturn:
+def _tell_lost(verdicts: int, code: int) -> None:
+    said = {"outcome": "lost", "detail": str(code), "retires": True, "foretold": False, "kept": False}
+    checker.tell(verdicts, said)
+
+
+def _host(level: str, control: int, link: socket.socket, verdicts: int) -> NoReturn:
+    """Judge batch after batch; the parent knows which problems this process holds."""
+    known: dict[int, checker.Tests | str] = {}
     try:
-        os.close(control)
-        checker.serve(link, verdicts, tests, count)
+        if level != "A":  # where no pid namespace ends with the zygote
+            confine.kernel_rule(kernel.PR_SET_PDEATHSIG, signal.SIGKILL, level)
+        while True:
+            batch = wire.read_message(control)
+            tests = _tests(control, batch, known)
+            if isinstance(tests, str) or tests.leaves_no_trace:
+                if checker.serve(link, verdicts, tests, batch["count"]):
+                    os._exit(0)
+            else:
+                _judge_apart(control, link, verdicts, tests, batch["count"])
+    except (EOFError, ConnectionError):
         os._exit(0)
     finally:
         os._exit(70)
 
 
+def _tests(control: int, batch: dict[str, Any], known: dict[int, checker.Tests | str]) -> checker.Tests | str:
+    """The batch's tests: what is not known yet comes with it."""
+    if batch["forget"]:
+        known.clear()
+    if batch["tests"] is not None:
+        known[batch["problem"]] = checker.prepared(batch["tests"])
+    tests = known[batch["problem"]]
+    calls = wire.read_block(control) if batch["calls"] else b""
+    if calls and isinstance(tests, checker.Tests):
+        tests.foretell(calls)
+    return tests
+
+
+def _judge_apart(control: int, link: socket.socket, verdicts: int, tests: checker.Tests, count: int) -> None:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(control)
+            checker.serve(link, verdicts, tests, count)
+            os._exit(0)
+        finally:
+            os._exit(70)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code:
+        _tell_lost(verdicts, code)
+
+
 def _watched(pid: int, control: int) -> int:
-    """The exit code of a checker; it is killed with us when the parent goes."""
+    """The exit code of the host; it is killed with us when the parent goes."""
     poll = select.poll()
     poll.register(control, 0)
     ended = kernel.exit_event(pid)

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 HEADER_BYTES = 4
+CHUNK_S = 0.02  # how long an answer may wait for others to be handed over with it
 
 
 def read_exact(fd: int, size: int) -> bytes:

@@ -7,24 +7,27 @@ candidate's channel to the checker and hears when it is done.
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import gc
 import io
 import json
 import os
-import random
 import select
 import signal
 import socket
+import struct
 import sys
 import time
 from typing import Any, NoReturn
 
-from . import candidate, checkers, confine, inline, kernel, wire
+from . import candidate, checkers, confine, inline, kernel, pages, wire
 
 CONTROL_FD = 200  # out of the way of what samples see
 ENTERED = b"\x06"  # a sample's first byte of output: all that follows is its own doing
 FAILED = b"\x15"
+PATIENCE = 4.0  # how many times its limit a sample that runs alone may last if others keep the cores from it
+_CPU_CLOCK_OF_PROCESS = 2
 
 
 class Unreadable(io.StringIO):
@@ -43,6 +46,7 @@ def main(config: dict[str, Any]) -> None:
     """Shut in, get warm, say so, and serve until the control socket closes."""
     control = _moved_up(0)
     try:
+        pages.inherit_code()
         jail = confine.enter(config)
         sys.path.extend(config["site"])
         for name in config["preload"]:
@@ -75,7 +79,6 @@ def _prepare_interpreter() -> None:
     """What every program finds: nothing of ours in argv, environment or standard streams."""
     sys.argv = [""]
     sys.stdin = Unreadable()
-    random.seed(0)
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     gc.collect()
     gc.freeze()  # a child's collections would copy every page they visit
@@ -104,6 +107,7 @@ class Candidates:
         self._jail = jail
         self._work: str = config["work"]
         self._link = socket.socket(fileno=config["link"])
+        self._link_fd: int = config["link"]
         if jail.level == "C":
             confine.kernel_rule(kernel.PR_SET_CHILD_SUBREAPER, 1, "C")
 
@@ -111,29 +115,33 @@ class Candidates:
         while True:
             sample = wire.read_message(self._control)
             header, output = self._judged(sample)
-            wire.write_message(self._control, header)
-            wire.write_block(self._control, output)
+            head = json.dumps(header).encode("ascii")
+            wire.write_all(self._control, wire.block(head) + wire.block(output))
 
     def _judged(self, sample: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         started = time.monotonic()
         limits = sample["limits"]
         split = "test" not in sample
         nonce = "" if split else os.urandom(16).hex()
-        told = {"id": sample["id"], "wall_s": limits["wall_s"], "live": sample.get("live", False)}
-        announced = json.dumps(told).encode("ascii")
+        announced = b""
         output, printed = os.pipe()
-        ours, theirs = (s.detach() for s in socket.socketpair()) if split else os.pipe()
         if split:
-            socket.send_fds(self._link, [announced], [ours])
+            announced = b'{"id":%d,"wall_s":%f,"live":%d,"patience":%f}' % (
+                sample["id"], limits["wall_s"], sample["live"], PATIENCE if sample["patient"] else 1
+            )  # fmt: skip
+            ours, theirs = (end.detach() for end in _socket.socketpair())
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", ours))
+            self._link.sendmsg((announced,), (rights,))
             os.close(ours)
+            ours = self._link_fd
+        else:
+            ours, theirs = os.pipe()
         pid = self._forked(sample, nonce, printed, theirs)
         os.close(printed)
         os.close(theirs)
         ended = Ended(kept_bytes=limits["output_kept_bytes"])
         try:
-            self._watch(
-                ended, pid, output, self._link.fileno() if split else ours, announced, started, limits
-            )
+            self._watch(ended, pid, output, ours, announced, started, sample)
         finally:
             code, cpu_s, peak_bytes = self._reaped(pid)
         _drain(output, ended.take_output)
@@ -175,7 +183,6 @@ class Candidates:
             except BaseException as error:
                 os.write(1, FAILED + repr(error).encode())
                 os._exit(71)
-            random.seed(0)  # forking made chance differ: verdicts must not
             os.write(1, ENTERED)
             if nonce:
                 inline.run(sample, nonce)
@@ -191,7 +198,7 @@ class Candidates:
             os._exit(72)
 
     def _watch(
-        self, ended: Ended, pid: int, output: int, channel: int, announced: bytes, started: float, limits: Any
+        self, ended: Ended, pid: int, output: int, channel: int, announced: bytes, started: float, sample: Any
     ) -> None:
         """Collect until the checker is done, the candidate ends, or a limit is reached."""
         exit_event = kernel.exit_event(pid)
@@ -200,14 +207,17 @@ class Candidates:
         for fd in (output, channel, exit_event):
             if fd is not None:
                 poll.register(fd, select.POLLIN)
-        deadline = started + limits["wall_s"]
+        limits, deadline = sample["limits"], started + sample["limits"]["wall_s"]
         while not ended.status:
-            left_ms = (deadline - time.monotonic()) * 1000
-            if left_ms <= 0:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 and sample["patient"]:
+                left_s = _owed_s(pid, started, limits["wall_s"])
+            if left_s <= 0:
                 ended.status = "timeout"
                 break
+            left_ms = left_s * 1000 + 1
             for fd, _ in poll.poll(
-                left_ms + 1 if exit_event is not None else min(left_ms, kernel.POLL_WITHOUT_PIDFD_MS)
+                left_ms if exit_event is not None else min(left_ms, kernel.POLL_WITHOUT_PIDFD_MS)
             ):
                 if fd == self._control:
                     raise EOFError
@@ -218,7 +228,7 @@ class Candidates:
                         poll.unregister(fd)
                     if ended.total_bytes > limits["output_bytes"]:
                         ended.status = "output_limit"
-                elif fd == self._link.fileno():
+                elif fd == self._link_fd:
                     if self._link.recv(256) == announced:
                         ended.status = "done"
                 elif not _read_into(fd, ended.verdict.extend) or len(ended.verdict) > 8192:
@@ -239,6 +249,19 @@ class Candidates:
         if self._jail.level == "C":
             _kill_adopted()
         return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+def _owed_s(pid: int, started: float, wall_s: float) -> float:
+    """How much of its limit a sample may still run, in time on a core, which other work kept it from.
+
+    One that waits for something else looks the same: PATIENCE bounds it.
+    """
+    left_s = started + wall_s * PATIENCE - time.monotonic()
+    try:
+        used_s = time.clock_gettime(~pid << 3 | _CPU_CLOCK_OF_PROCESS)
+    except OSError:  # not on this system, or it is gone
+        return 0.0
+    return min(left_s, max(0.0, wall_s - used_s))
 
 
 def _read_into(fd: int, take: Any) -> bool:
