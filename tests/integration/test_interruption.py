@@ -14,13 +14,14 @@ from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.testing import FakeEngine
 
 class Slow(FakeEngine):
-    '''Answers three requests, then none; presses Ctrl-C after a while.'''
+    '''Answers three requests, then none; presses Ctrl-C when the last of eight has been asked.'''
     def load(self, progress):
         self.pending = []
-        threading.Timer(1.0, _thread.interrupt_main).start()
         return super().load(progress)
 
     def submit(self, request):
+        if len(self.pending) == 7:
+            threading.Timer(0.5, _thread.interrupt_main).start()
         if len(self.pending) < 3:
             self.pending.append(None)
             return super().submit(request)
