@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pytest_llmeval.asking import Question
-from pytest_llmeval.engines import Engine, EngineInfo
+from pytest_llmeval.engines import Engine, EngineInfo, EngineStatus
 from pytest_llmeval.schema import Completion, ModelSpec, Problem, Program, Record, RecordId, Task, Verdict
 
 
@@ -88,6 +88,11 @@ class Batch:
             return ready
 
     @property
+    def status(self) -> EngineStatus:
+        """How its engine fares."""
+        return self.engine.status if self.engine else EngineStatus()
+
+    @property
     def drained(self) -> bool:
         """True once every answer has come and was judged: the engine and the sandbox are idle."""
         return self.finished == len(self.tasks)
@@ -103,4 +108,5 @@ def progress(batch: Batch) -> tuple[str, str]:
         return f"{batch.spec.name}: judging", f"{batch.finished} of {len(batch.tasks)} problems"
     elapsed = time.monotonic() - batch.submitted_at
     speed = f", {batch.tokens / elapsed:.0f} tok/s" if batch.tokens else ""
-    return f"{batch.spec.name}: generating", f"{batch.arrived} of {batch.expected} answers{speed}"
+    trouble = f"; {word}" if (word := batch.status.trouble) else ""
+    return f"{batch.spec.name}: generating", f"{batch.arrived} of {batch.expected} answers{speed}{trouble}"

@@ -54,6 +54,7 @@ class Options:
     telemetry_hz: float = 10.0
     baseline: Path | None = None
     gate: tuple[str, ...] = ()
+    hang_timeout_s: float = 600.0
 
 
 # Every option of ours: flag → what argparse is told. Data, so that "was any of them given?" is a comparison.
@@ -184,6 +185,13 @@ DECLARED: dict[str, dict[str, Any]] = {
         "metavar": "S",
         "help": "seconds a model may take to load before it is a fault (default: 1800)",
     },
+    "hang-timeout": {
+        "type": float,
+        "default": 600.0,
+        "metavar": "S",
+        "help": "seconds a loaded engine may give no sign of life while requests wait before it is ended, which is "
+        "a fault (default: 600; one step of its loop is a sign of life)",
+    },
 }
 
 
@@ -251,6 +259,7 @@ def read(config: pytest.Config) -> Options:
         telemetry_hz=_rate(option.llmeval_telemetry),
         baseline=_baseline_path(config),
         gate=tuple(option.llmeval_gate),
+        hang_timeout_s=option.llmeval_hang_timeout,
     )
 
 

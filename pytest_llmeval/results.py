@@ -39,7 +39,7 @@ class ModelState:
 
 @dataclass(frozen=True)
 class ModelResult:
-    """One line of the leaderboard."""
+    """One line of the leaderboard; `notes` are what readers of its figures must know."""
 
     spec: ModelSpec
     status: Status
@@ -47,6 +47,7 @@ class ModelResult:
     selected: int
     info: EngineInfo
     summary: ModelSummary
+    notes: tuple[str, ...] = ()
 
 
 def result_of(
@@ -60,7 +61,8 @@ def result_of(
     batch = state.batch
     summary = summarise(records, batch.seconds if batch else None, state.probe, rule)
     info = batch.info if batch else EngineInfo()
-    return ModelResult(spec, _status(state, selected, summary), state.reason, selected, info, summary)
+    notes = batch.status.notes if batch else ()
+    return ModelResult(spec, _status(state, selected, summary), state.reason, selected, info, summary, notes)
 
 
 def _status(state: ModelState, selected: int, summary: ModelSummary) -> Status:
@@ -79,6 +81,7 @@ def summary_document(results: Iterable[ModelResult]) -> dict[str, Any]:
             result.spec.name: {
                 "status": result.status,
                 "reason": result.reason,
+                "notes": result.notes,
                 "selected": result.selected,
                 "figures": result.summary,
             }

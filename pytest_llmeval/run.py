@@ -231,7 +231,8 @@ class Run:
         return self._pipeline
 
     def _create_engine(self, spec: ModelSpec) -> Engine:
-        context = EngineContext(self.store.log_path(spec.name), self.options.load_timeout_s)
+        limits = self.options.load_timeout_s, self.options.hang_timeout_s
+        context = EngineContext(self.store.log_path(spec.name), *limits)
         return create_engine(spec, context, self.selection.engines)
 
     def _policy(self, info: EngineInfo) -> ScoringPolicy:
@@ -287,4 +288,5 @@ class Run:
                 if self.earlier and (batch := state.batch)
             },
             "engines": {name: state.batch.info for name, state in self.states.items() if state.batch},
+            "engines_fared": {name: s.batch.status for name, s in self.states.items() if s.batch},
         }

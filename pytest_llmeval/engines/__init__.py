@@ -16,10 +16,13 @@ Progress = Callable[[str, str], None]  # stage, how far: ("loading", "12 s")
 
 @dataclass(frozen=True)
 class EngineContext:
-    """What an engine gets besides its ModelSpec: where its log goes and how long loading may take."""
+    """What an engine gets besides its ModelSpec: where its log goes, how long loading may take, and how long
+    a loaded engine may be silent while requests wait before it counts as hanging.
+    """
 
     log_path: Path
     load_timeout_s: float
+    silence_limit_s: float = 600.0
 
 
 @dataclass(frozen=True)

@@ -94,10 +94,11 @@ def summary_html(results: list[ModelResult], rule: PassRule) -> str:
         for r in results
         if r.reason
     )
+    notes = "".join(f"<p><b>{_text(r.spec.name)}</b>: {_text(n)}</p>" for r in results for n in r.notes)
     return (
         f"{CSS}<div class='llmeval'><h2>Leaderboard</h2>"
         f"{_table(*leaderboard.table(results))}"
-        f"<p>{_text(leaderboard.conditions(results, rule))}</p>{reasons}</div>"
+        f"<p>{_text(leaderboard.conditions(results, rule))}</p>{notes}{reasons}</div>"
     )
 
 

@@ -137,6 +137,8 @@ def write_summary(reporter: pytest.TerminalReporter, run: Run) -> None:
     for result in results:
         if result.reason:
             reporter.write_line(safe(f"{result.spec.name}: {_first_line(result)}"))
+        for note in result.notes:
+            reporter.write_line(safe(f"{result.spec.name}: note: {note}"))
     if run.used:
         reporter.write_line(f"run: {run.store.folder}")
 

@@ -54,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
 # These join stages: run everything below pytest, collection and outcomes the items, hooks and report the rest.
 JOINERS = {"workers", "run", "collection", "outcomes", "gating", "hooks", "report"}
 HEAVY = {"torch", "vllm", "transformers"}
-HOST_ONLY = {"vllm_drivers.py", "transformers_driver.py"}
+HOST_ONLY = {"vllm_drivers.py", "vllm_facts.py", "transformers_driver.py"}
 
 
 def room_of(path: Path) -> str:

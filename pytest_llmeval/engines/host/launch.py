@@ -1,40 +1,46 @@
-"""pytest's side of an engine host: start the child, load, submit, and leave nothing behind."""
+"""pytest's side of an engine in a host: load, submit, start again once what died, and leave nothing behind."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
-
-import psutil
 
 from pytest_llmeval.engines import EngineContext, EngineInfo, EngineStatus, Progress, faults
 from pytest_llmeval.engines.host import protocol
+from pytest_llmeval.engines.host.process import IMPORTING, Host
+from pytest_llmeval.engines.host.stages import LogStages, graphs_bytes
 from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.schema import Completion, ModelSpec, Request
 
-WORKER = "pytest_llmeval.engines.host.worker"
 LOG_LINES_SHOWN = 12
 POLL_S = 0.25
-GONE_WITHIN_S = 30.0
-IMPORTING, LOADING = "importing", "loading"
+WATCH_S = 0.5
+QUIET_TOLD_S = 30.0  # silence worth a word to those who wait; a step takes seconds at most, compiling longer
+RESTARTS = 1
+DISTURBED = "the engine died and was started again while this request was under way"
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A request somebody waits for; `disturbed` says why its times will not count."""
+
+    request: Request
+    future: Future[Completion]
+    disturbed: str | None = None
 
 
 class HostedEngine:
     """An engine in a host process, which starts importing when this object is made.
 
-    `synthetic` is what its EngineInfo says of it. `close()` kills the host's whole process group and waits
-    until no process of it runs.
+    Where the host dies under way it is started again once, and what was unanswered is submitted again; the
+    second death is a fault of the model. So is silence: no step of the engine's loop within
+    `silence_limit_s` while requests wait. `synthetic` is what its EngineInfo says of it. `close()` kills the
+    host's whole process group and waits until no process of it runs.
     """
 
     synthetic: ClassVar[bool] = False
@@ -43,39 +49,179 @@ class HostedEngine:
         self, spec: ModelSpec, context: EngineContext, *, driver: str, environment: Mapping[str, str]
     ) -> None:
         self.spec = spec
-        self._timeout_s = context.load_timeout_s
-        self._start = partial(Host, driver, environment, context.log_path, spec)
+        self._context = context
+        self._start = partial(Host, driver, environment, context.log_path, self)
+        self._lock = threading.Lock()  # guards everything below, and the order of messages
+        self._pending: dict[str, Pending] = {}
+        self._waited_since = 0.0  # since when somebody waits without a break
+        self._over: EngineFault | None = None  # why nothing is answered any more
+        self._ended = threading.Event()
+        self._loaded = False
+        self._restarts = 0
+        self._first_death = ""
+        self._notes: list[str] = []
+        self._kv_peak_share: float | None = None
         self._host = self._start()
 
+    # ------------------------------------------------------------------------------------------ loading
+
     def load(self, progress: Progress) -> EngineInfo:
+        try:
+            info = self._load_or_try_again(progress)
+        except EngineFault as fault:
+            with self._lock:
+                self._over = self._over or fault
+            raise
+        with self._lock:
+            self._loaded = True
+        if self._host.dead.is_set():  # before we took notice of its deaths
+            self.died(self._host)
+        threading.Thread(target=self._watch, name=f"watch-{self.spec.name}", daemon=True).start()
+        return info
+
+    def _load_or_try_again(self, progress: Progress) -> EngineInfo:
         try:
             return self._load_once(progress)
         except EngineFault:
             if not self._host.died_importing:
                 raise
-            self._host.close()
-            self._host = self._start()
+            self._replace()
             return self._load_once(progress)
 
+    def _replace(self) -> None:
+        """A host that died while it imported: the model is not to blame, and gets another."""
+        self._host.close()
+        with self._lock:
+            self._host = self._start()
+
     def _load_once(self, progress: Progress) -> EngineInfo:
-        started = time.monotonic()
-        self._host.send(protocol.Load(self.spec))
-        while not self._host.settled.wait(POLL_S):
+        host, started = self._host, time.monotonic()
+        stages = LogStages(self._context.log_path)
+        host.send(protocol.Load(self.spec))
+        while not host.settled.wait(POLL_S):
             seconds = time.monotonic() - started
-            progress(self._host.stage, f"{seconds:.0f} s")
-            if seconds > self._timeout_s:
-                self._host.kill(f"not ready after {seconds:.0f} s; --llmeval-load-timeout sets the limit")
-                self._host.settled.wait()
-        if self._host.ready is None:
-            raise EngineFault(self._host.explain())
-        ready = self._host.ready
-        return EngineInfo(ready.import_s, ready.load_s, ready.facts, ready.memory, self.synthetic)
+            progress(IMPORTING if host.stage == IMPORTING else stages.current(), f"{seconds:.0f} s")
+            if seconds > self._context.load_timeout_s:
+                host.kill(too_slow(seconds))
+                host.settled.wait()
+        if host.ready is None:
+            raise EngineFault(self._explain(host))
+        ready, memory = host.ready, host.ready.memory
+        if memory is not None and memory.graphs_bytes is None:
+            memory = replace(memory, graphs_bytes=graphs_bytes(stages.text()))
+        return EngineInfo(ready.import_s, ready.load_s, ready.facts, memory, self.synthetic)
+
+    # ---------------------------------------------------------------------------------------- answering
 
     def submit(self, request: Request) -> Future[Completion]:
-        return self._host.submit(request)
+        future: Future[Completion] = Future()
+        with self._lock:
+            over = self._over
+            if over is None:
+                if not self._pending:
+                    self._waited_since = time.monotonic()
+                self._pending[request.request_id] = Pending(request, future, self._disturbance)
+                self._host.send(protocol.Submit(request))
+        if over is None:
+            future.add_done_callback(partial(self._forget, request.request_id))
+        else:
+            future.set_exception(over)
+        return future
+
+    @property
+    def _disturbance(self) -> str | None:
+        return DISTURBED if self._loaded and self._host.ready is None else None
+
+    def _forget(self, request_id: str, future: Future[Completion]) -> None:
+        """Called when a future is done; where it was cancelled, the host need not answer it."""
+        if not future.cancelled():
+            return
+        with self._lock:
+            if self._pending.pop(request_id, None) is not None and self._over is None:
+                self._host.send(protocol.Cancel(request_id))
+
+    def heard(self, message: protocol.FromHost) -> None:
+        match message:
+            case protocol.Done(request_id=request_id, completion=completion):
+                self._note_use(message.kv_peak_share)
+                if pending := self._take(request_id):
+                    pending.future.set_result(marked(completion, pending.disturbed))
+            case protocol.RequestFailed(request_id=request_id, error=error):
+                if pending := self._take(request_id):
+                    pending.future.set_exception(EngineFault(faults.explain(error, "", self.spec)))
+
+    def _take(self, request_id: str) -> Pending | None:
+        """A request that somebody still waits for, and that cannot be cancelled any more."""
+        with self._lock:
+            pending = self._pending.pop(request_id, None)
+        return pending if pending and pending.future.set_running_or_notify_cancel() else None
+
+    def _note_use(self, share: float | None) -> None:
+        if share is not None:
+            self._kv_peak_share = max(share, self._kv_peak_share or 0.0)
 
     def reset_cache(self) -> None:
-        self._host.send(protocol.ResetCache())
+        with self._lock:
+            self._host.send(protocol.ResetCache())
+
+    # ------------------------------------------------------------------------------------ when it dies
+
+    def died(self, host: Host) -> None:
+        with self._lock:
+            if not self._loaded or self._over is not None or host is not self._host:
+                return
+            if not host.sentenced and self._restarts < RESTARTS:
+                self._restart(host)
+                return
+            self._over = EngineFault(self._explain(host))
+            lost = self._lose_all()
+        self._fail(lost, self._over)
+
+    def _restart(self, host: Host) -> None:
+        self._restarts += 1
+        self._first_death = faults.redact(faults.readable(host.cause))
+        again = len(self._pending)
+        self._notes.append(
+            f"the engine died ({self._first_death}) and was started again; {again} requests were sent again, "
+            f"and their times are left out"
+        )
+        self._host = self._start()
+        self._host.send(protocol.Load(self.spec))
+        for request_id, pending in self._pending.items():
+            self._pending[request_id] = replace(pending, disturbed=DISTURBED)
+            self._host.send(protocol.Submit(pending.request))
+
+    def _watch(self) -> None:
+        """End a host that is silent for too long, or takes too long to come back."""
+        while not self._ended.wait(WATCH_S):
+            host, limit_s = self._host, self._context.silence_limit_s
+            seconds = time.monotonic() - host.started_at
+            if host.ready is None and seconds > self._context.load_timeout_s:
+                host.kill(too_slow(seconds))
+            elif host.ready is not None and self._quiet_s > limit_s:
+                host.kill(
+                    f"the engine hangs: no sign of life for {self._quiet_s:.0f} s while requests wait; "
+                    f"--llmeval-hang-timeout sets the limit"
+                )
+
+    @property
+    def _quiet_s(self) -> float:
+        """Seconds without a step of the engine's loop, while somebody waits."""
+        if not self._pending:
+            return 0.0
+        return time.monotonic() - max(self._host.alive_at, self._waited_since)
+
+    def _explain(self, host: Host) -> str:
+        """Why there are no more answers: kind, cause and what to do, then the end of the engine's log."""
+        log_path = self._context.log_path
+        log = log_path.read_text(encoding="utf-8", errors="replace")
+        tail = "\n".join(log.splitlines()[-LOG_LINES_SHOWN:])
+        paragraph = faults.explain(host.cause, log, self.spec)
+        if self._first_death:
+            paragraph += f"\nIt had died before ({self._first_death}) and was started again once."
+        return faults.redact(f"{paragraph}\nlog: {log_path}, which ends:\n{tail}")
+
+    # --------------------------------------------------------------------------------------------- state
 
     @property
     def is_preparing(self) -> bool:
@@ -83,150 +229,55 @@ class HostedEngine:
 
     @property
     def status(self) -> EngineStatus:
-        return EngineStatus()
+        ready = self._host.ready
+        pool = ready.memory.kv_pool_tokens if ready and ready.memory else None
+        share = self._kv_peak_share
+        return EngineStatus(
+            trouble=self._trouble(),
+            notes=tuple(self._notes),
+            kv_peak_tokens=round(pool * share) if pool and share is not None else None,
+            kv_peak_share=share,
+        )
 
-    def close(self) -> None:
-        self._host.close()
+    def _trouble(self) -> str:
+        if self._over is not None or not self._loaded:
+            return ""
+        if self._host.ready is None:
+            return f"died, being started again for {time.monotonic() - self._host.started_at:.0f} s"
+        quiet_s = self._quiet_s
+        return f"no sign of life for {quiet_s:.0f} s" if quiet_s > QUIET_TOLD_S else ""
 
     @property
     def pid(self) -> int:
         """The host's process id, which is also the id of its process group."""
         return self._host.process.pid
 
-
-class Host:
-    """One host process and the thread that listens to it.
-
-    `settled` is set once loading has ended, well or badly; `dead` once the process is gone. `died_importing`:
-    it ended before it looked at the model, which is therefore not to blame.
-    """
-
-    def __init__(self, driver: str, environment: Mapping[str, str], log_path: Path, spec: ModelSpec) -> None:
-        self.stage = IMPORTING
-        self.ready: protocol.Ready | None = None
-        self.settled = threading.Event()
-        self.dead = threading.Event()
-        self.died_importing = False
-        self._cause = ""
-        self._log_path = log_path
-        self._spec = spec
-        self._pending: dict[str, Future[Completion]] = {}
-        self._lock = threading.Lock()  # guards _pending and the order of messages
-        self._socket, childs_end = socket.socketpair()
-        with log_path.open("ab") as log, childs_end:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", WORKER, str(childs_end.fileno()), driver],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[childs_end.fileno()],
-                start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
-            )
-        self._listener = threading.Thread(target=self._listen, name=f"host-{self.process.pid}", daemon=True)
-        self._listener.start()
-
-    def send(self, message: protocol.ToHost) -> None:
-        with self._lock, contextlib.suppress(OSError):  # the listener reports the death
-            self._socket.sendall(protocol.encode(message))
-
-    def submit(self, request: Request) -> Future[Completion]:
-        future: Future[Completion] = Future()
-        with self._lock:
-            alive = not self.dead.is_set()
-            if alive:
-                self._pending[request.request_id] = future
-        if alive:
-            self.send(protocol.Submit(request))
-            future.add_done_callback(partial(self._forget, request.request_id))
-        else:
-            future.set_exception(EngineFault(self.explain()))
-        return future
-
-    def explain(self) -> str:
-        """Why there are no more answers: kind, cause and what to do, then the end of the engine's log."""
-        log = self._log_path.read_text(encoding="utf-8", errors="replace")
-        tail = "\n".join(log.splitlines()[-LOG_LINES_SHOWN:])
-        paragraph = faults.explain(self._cause, log, self._spec)
-        return faults.redact(f"{paragraph}\nlog: {self._log_path}, which ends:\n{tail}")
-
-    def kill(self, cause: str) -> None:
-        """End the whole group; the listener then settles everything that is pending with `cause`."""
-        self._cause = self._cause or cause
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-
     def close(self) -> None:
-        self.kill("the engine was closed")
-        self._listener.join()
-        wait_until_gone(self.process.pid)
-        self._socket.close()
-
-    def _listen(self) -> None:
-        with contextlib.suppress(OSError, ValueError), self._socket.makefile("rb") as lines:
-            for line in lines:
-                self._receive(protocol.decode(line))
-        # Its socket has ended, or it sent nonsense: either way nothing more can be had from it.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self._bury(self.process.wait())
-
-    def _receive(self, message: protocol.FromHost) -> None:
-        match message:
-            case protocol.Imported():
-                self.stage = LOADING
-            case protocol.Ready():
-                self.ready = message
-                self.settled.set()
-            case protocol.Failed(error=error):
-                self._cause = self._cause or error
-            case protocol.Done(request_id=request_id, completion=completion):
-                if future := self._take(request_id):
-                    future.set_result(completion)
-            case protocol.RequestFailed(request_id=request_id, error=error):
-                if future := self._take(request_id):
-                    future.set_exception(EngineFault(faults.explain(error, "", self._spec)))
-
-    def _take(self, request_id: str) -> Future[Completion] | None:
-        """The future of a request that somebody still waits for, and that cannot be cancelled any more."""
         with self._lock:
-            future = self._pending.pop(request_id, None)
-        return future if future and future.set_running_or_notify_cancel() else None
+            self._over = self._over or EngineFault("the engine was closed")
+            lost, host = self._lose_all(), self._host
+        host.close()
+        self._fail(lost, self._over)
 
-    def _forget(self, request_id: str, future: Future[Completion]) -> None:
-        if future.cancelled() and self._pending.pop(request_id, None) is not None:
-            self.send(protocol.Cancel(request_id))
+    def _lose_all(self) -> list[Pending]:
+        self._ended.set()
+        lost = list(self._pending.values())
+        self._pending.clear()
+        return lost
 
-    def _bury(self, status: int) -> None:
-        self.died_importing = self.stage == IMPORTING and not self._cause
-        self._cause = self._cause or f"the engine host died ({describe_exit(status)})"
-        with self._lock:
-            self.dead.set()
-            lost = list(self._pending.values())
-            self._pending.clear()
-        for future in lost:
-            if future.set_running_or_notify_cancel():
-                future.set_exception(EngineFault(self.explain()))
-        self.settled.set()
+    @staticmethod
+    def _fail(lost: list[Pending], fault: EngineFault) -> None:
+        for pending in lost:
+            if pending.future.set_running_or_notify_cancel():
+                pending.future.set_exception(fault)
 
 
-def wait_until_gone(group: int) -> None:
-    """Wait until no process of a killed group runs: a large one takes a while to give its memory back."""
-    deadline = time.monotonic() + GONE_WITHIN_S
-    while running_in(group) and time.monotonic() < deadline:
-        time.sleep(0.02)
+def marked(completion: Completion, disturbed: str | None) -> Completion:
+    """The completion; where its request was disturbed, its timing says so."""
+    if disturbed is None or completion.timing is None:
+        return completion
+    return replace(completion, timing=replace(completion.timing, disturbed=disturbed))
 
 
-def running_in(group: int) -> list[psutil.Process]:
-    """The processes of a group that are neither gone nor zombies."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
-
-
-def describe_exit(status: int) -> str:
-    """`signal SIGKILL` or `exit status 3`, from a Popen return code."""
-    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+def too_slow(seconds: float) -> str:
+    return f"not ready after {seconds:.0f} s; --llmeval-load-timeout sets the limit"

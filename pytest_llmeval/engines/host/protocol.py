@@ -51,6 +51,14 @@ class Imported:
 
 
 @dataclass(frozen=True)
+class Alive:
+    """From the host, once a second: the engine's loop gave its last sign of life `quiet_s` ago."""
+
+    quiet_s: float
+    type: Literal["alive"] = "alive"
+
+
+@dataclass(frozen=True)
 class Ready:
     """From the host: the model answers; it took `load_s` seconds to load."""
 
@@ -71,10 +79,11 @@ class Failed:
 
 @dataclass(frozen=True)
 class Done:
-    """From the host: the answer to one request."""
+    """From the host: the answer to one request; `kv_peak_share` of the KV pool was in use at most so far."""
 
     request_id: str
     completion: Completion
+    kv_peak_share: float | None = None
     type: Literal["done"] = "done"
 
 
@@ -88,7 +97,7 @@ class RequestFailed:
 
 
 ToHost = Load | Submit | ResetCache | Cancel
-FromHost = Imported | Ready | Failed | Done | RequestFailed
+FromHost = Alive | Imported | Ready | Failed | Done | RequestFailed
 
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Annotated[ToHost | FromHost, Field(discriminator="type")])
 

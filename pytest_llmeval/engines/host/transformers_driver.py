@@ -19,14 +19,23 @@ from transformers import (
 )
 
 from pytest_llmeval.engines.host import protocol
-from pytest_llmeval.engines.host.worker import Inbox, Outbox, one_line
+from pytest_llmeval.engines.host.worker import Inbox, Loaded, Outbox, one_line
 from pytest_llmeval.engines.stops import before_first
 from pytest_llmeval.engines.tables import read_table
 from pytest_llmeval.engines.transformers import Settings
 from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.prompting.rendering import Renderer, Rendering
 from pytest_llmeval.prompting.windows import Windows
-from pytest_llmeval.schema import Completion, ModelSpec, Prompt, PromptStyle, Request, Sampling, Timing
+from pytest_llmeval.schema import (
+    Completion,
+    MemoryBreakdown,
+    ModelSpec,
+    Prompt,
+    PromptStyle,
+    Request,
+    Sampling,
+    Timing,
+)
 
 WARM_UP = Request("warm-up", "", Prompt(PromptStyle.COMPLETION, "def"), Sampling(max_tokens=2))
 CONTEXT_TOKENS = 8  # of the prompt, decoded with the answer: some tokenizers drop a text's first space
@@ -36,7 +45,7 @@ TOKENS_PER_CHARACTER = 4  # at most: a character of four bytes in as many tokens
 class TransformersDriver:
     """Answers waiting requests batch by batch with the model's own `generate()`."""
 
-    def load(self, spec: ModelSpec) -> Mapping[str, Any]:
+    def load(self, spec: ModelSpec) -> Loaded:
         self.settings = read_table(spec, Settings)
         shared = {"revision": spec.revision, "trust_remote_code": self.settings.trust_remote_code}
         self.tokenizer = AutoTokenizer.from_pretrained(spec.model, **shared)
@@ -47,7 +56,17 @@ class TransformersDriver:
         # The repository's own sampling defaults (a repetition penalty, say) would override what was asked.
         self.model.generation_config = GenerationConfig()
         self.generate(self.windows(WARM_UP), lambda row: None)
-        return self.facts()
+        return Loaded(self.facts(), self.memory())
+
+    def memory(self) -> MemoryBreakdown:
+        """The weights; what a batch takes besides comes and goes with it."""
+        on_device = self.model.device.type != "cpu"
+        total = torch.cuda.mem_get_info(self.model.device)[1] if self.model.device.type == "cuda" else None
+        return MemoryBreakdown(
+            where="device" if on_device else "host",
+            weights_bytes=int(self.model.get_memory_footprint()),
+            total_bytes=total,
+        )
 
     def facts(self) -> dict[str, Any]:
         """What was really chosen, for the manifest."""

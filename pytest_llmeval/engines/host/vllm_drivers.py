@@ -6,7 +6,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -20,7 +20,8 @@ from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 
 from pytest_llmeval.engines.host import protocol
-from pytest_llmeval.engines.host.worker import Inbox, Outbox, end_group, one_line
+from pytest_llmeval.engines.host.vllm_facts import Gauge, breakdown, facts
+from pytest_llmeval.engines.host.worker import Inbox, Loaded, Outbox, end_group, one_line
 from pytest_llmeval.prompting.rendering import Renderer, Rendering
 from pytest_llmeval.prompting.windows import Windows, gathered
 from pytest_llmeval.schema import Completion, ModelSpec, Request, Sampling, Timing
@@ -28,10 +29,13 @@ from pytest_llmeval.schema import Completion, ModelSpec, Request, Sampling, Timi
 if current_platform.is_cpu():
     import vllm.v1.worker.cpu_worker
 else:
-    import vllm.v1.worker.gpu_worker
+    import vllm.v1.worker.gpu_worker  # noqa: F401  # to have it imported
 
 WARM_UP_TOKENS = 8
 WARM_UP_PROMPT: Any = {"prompt_token_ids": [1] * WARM_UP_TOKENS}
+
+
+TELLING = "pytest_llmeval.engines.host.vllm_worker.Telling"
 
 
 def engine_arguments(spec: ModelSpec) -> dict[str, Any]:
@@ -40,6 +44,7 @@ def engine_arguments(spec: ModelSpec) -> dict[str, Any]:
         "model": spec.model,
         "revision": spec.revision,
         "disable_log_stats": False,  # else RequestOutput.metrics is None
+        "worker_extension_cls": TELLING,
         # vLLM rewinds the generator of a seeded request whose prefill was split, which torch's CPU generator
         # cannot do ("CPU Generator does not use offset"): the engine dies. So nothing is split there.
         **({"enable_chunked_prefill": False} if current_platform.is_cpu() else {}),
@@ -68,18 +73,9 @@ def warm_up_params() -> SamplingParams:
     return SamplingParams(max_tokens=WARM_UP_TOKENS, temperature=0, ignore_eos=True)
 
 
-def facts(config: Any) -> dict[str, Any]:
-    """What vLLM really chose, for the manifest."""
-    return {
-        "vllm": vllm.__version__,
-        "platform": current_platform.device_type,
-        "dtype": str(config.model_config.dtype).removeprefix("torch."),
-        "quantization": config.model_config.quantization,
-        "max_model_len": config.model_config.max_model_len,
-        "enforce_eager": config.model_config.enforce_eager,
-        "gpu_blocks": config.cache_config.num_gpu_blocks,
-        "block_size": config.cache_config.block_size,
-    }
+def tells(config: Any) -> bool:
+    """True where vLLM's workers can be asked for what they hold: an entry may have given them another extension."""
+    return bool(config.parallel_config.worker_extension_cls == TELLING)
 
 
 def check_tokenizer(tokenizer: Any) -> None:
@@ -149,16 +145,24 @@ def timing(metrics: Any, concurrency: int, stamps: Sequence[float] | None = None
 class StepDriver:
     """vLLM's LLMEngine stepped in this very process: quick to start, no further processes."""
 
-    def load(self, spec: ModelSpec) -> Mapping[str, Any]:
+    def load(self, spec: ModelSpec) -> Loaded:
         from vllm.v1.engine.llm_engine import LLMEngine
 
-        self.engine = LLMEngine.from_engine_args(EngineArgs(**engine_arguments(spec)))
+        self.gauge = Gauge()
+        self.engine = LLMEngine.from_engine_args(
+            EngineArgs(**engine_arguments(spec)), stat_loggers=[lambda config, index=0: self.gauge]
+        )
         tokenizer = self.engine.get_tokenizer()
         check_tokenizer(tokenizer)
         self.renderer = Renderer(tokenizer, self.engine.model_config.max_model_len, spec)
         self.live: dict[str, tuple[Asked, Windows]] = {}
         self._warm_up()
-        return {**facts(self.engine.vllm_config), **self.renderer.facts()}
+        config, told = self.engine.vllm_config, self.renderer.facts()
+        if not tells(config):
+            return Loaded({**facts(config), **told})
+        kernels = self.engine.collective_rpc("llmeval_kernels")[0]
+        memory = breakdown(config, self.engine.collective_rpc("llmeval_memory"))
+        return Loaded({**facts(config, kernels), **told}, memory)
 
     def _warm_up(self) -> None:
         self.engine.add_request("warm-up", WARM_UP_PROMPT, warm_up_params())
@@ -167,6 +171,7 @@ class StepDriver:
         self.engine.reset_prefix_cache()
 
     def serve(self, inbox: Inbox, outbox: Outbox) -> None:
+        self.gauge.serve(outbox)
         while True:
             for message in _waiting(inbox, block=not self.live):
                 self._obey(message, outbox)
@@ -195,7 +200,8 @@ class StepDriver:
             if output.finished:
                 del self.live[output.request_id]
                 if whole := windows.add(asked.index, asked.completion(output)):
-                    outbox.send(protocol.Done(asked.request.request_id, whole))
+                    done = protocol.Done(asked.request.request_id, whole, self.gauge.kv_peak_share)
+                    outbox.send(done)
         outbox.alive()
 
     def _add(self, request: Request, outbox: Outbox) -> None:
@@ -223,19 +229,19 @@ def _waiting(inbox: Inbox, block: bool) -> list[Request | protocol.ResetCache | 
 class AsyncDriver:
     """vLLM's AsyncLLM on an event loop: its core runs in processes of its own, whose death it reports."""
 
-    def load(self, spec: ModelSpec) -> Mapping[str, Any]:
+    def load(self, spec: ModelSpec) -> Loaded:
         self.loop = asyncio.new_event_loop()
         self.rendering = ThreadPoolExecutor(1, thread_name_prefix="rendering")
         threading.Thread(target=self.loop.run_forever, name="vllm", daemon=True).start()
-        facts_found: Mapping[str, Any] = asyncio.run_coroutine_threadsafe(
-            self._load(spec), self.loop
-        ).result()
-        return facts_found
+        return asyncio.run_coroutine_threadsafe(self._load(spec), self.loop).result()
 
-    async def _load(self, spec: ModelSpec) -> Mapping[str, Any]:
+    async def _load(self, spec: ModelSpec) -> Loaded:
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        self.engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_arguments(spec)))
+        self.gauge = Gauge()
+        self.engine = AsyncLLM.from_engine_args(
+            AsyncEngineArgs(**engine_arguments(spec)), stat_loggers=[lambda config, index=0: self.gauge]
+        )
         tokenizer = self.engine.get_tokenizer()
         tokenizer = await tokenizer if asyncio.iscoroutine(tokenizer) else tokenizer
         check_tokenizer(tokenizer)
@@ -244,9 +250,15 @@ class AsyncDriver:
         async for _ in self.engine.generate(WARM_UP_PROMPT, warm_up_params(), request_id="warm-up"):
             pass
         await self.engine.reset_prefix_cache()
-        return {**facts(self.engine.vllm_config), **self.renderer.facts()}
+        config, told = self.engine.vllm_config, self.renderer.facts()
+        if not tells(config):
+            return Loaded({**facts(config), **told})
+        kernels = (await self.engine.collective_rpc("llmeval_kernels"))[0]
+        memory = breakdown(config, await self.engine.collective_rpc("llmeval_memory"))
+        return Loaded({**facts(config, kernels), **told}, memory)
 
     def serve(self, inbox: Inbox, outbox: Outbox) -> None:
+        self.gauge.serve(outbox)
         while True:
             match inbox.get():
                 case Request() as request:
@@ -273,7 +285,8 @@ class AsyncDriver:
             renderings = await self.loop.run_in_executor(self.rendering, self.renderer.render, request)
             windows = [Asked(request, one, index, concurrency) for index, one in enumerate(renderings)]
             answers = await asyncio.gather(*(self._answer(asked, outbox) for asked in windows))
-            outbox.send(protocol.Done(request.request_id, gathered(answers)))
+            done = protocol.Done(request.request_id, gathered(answers), self.gauge.kv_peak_share)
+            outbox.send(done)
         except EngineDeadError as error:
             outbox.send(protocol.Failed(one_line(error)))
             end_group()

@@ -1,25 +1,33 @@
-"""The program of an engine host: `python -m pytest_llmeval.engines.host.worker FD DRIVER`.
+"""The program of an engine host: `python -m pytest_llmeval.engines.host.worker SOCKET LIFELINE DRIVER`.
 
-FD is the socket to pytest; when it ends, this process kills its own group, so nothing outlives pytest. There
-is no PDEATHSIG: it would stop this process before it could kill vLLM's children.
+SOCKET leads to pytest; when it ends, this process kills its own group, so nothing outlives pytest. There is no
+PDEATHSIG: it would stop this process before it could kill vLLM's children. LIFELINE is a pipe that ends with
+pytest, too: a keeper, a shell of a megabyte in the same group, waits for that and kills the group, because a
+call that holds the interpreter for ever would keep this process from noticing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
 from pytest_llmeval.engines.host import protocol
-from pytest_llmeval.schema import ModelSpec, Request
+from pytest_llmeval.schema import MemoryBreakdown, ModelSpec, Request
+
+HEARTBEAT_S = 1.0
+KEEPER = ("/bin/sh", "-c", "read nothing; kill -KILL 0")  # 0: everybody in its group, itself included
 
 Inbox = queue.SimpleQueue[Request | protocol.ResetCache | protocol.Cancel]
 
@@ -33,11 +41,19 @@ class Outbox(Protocol):
         """The engine's loop goes round; to be called at each step, and costs next to nothing."""
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What a driver tells of a loaded model: facts for the manifest, and where its memory goes."""
+
+    facts: Mapping[str, Any]
+    memory: MemoryBreakdown | None = None
+
+
 class Driver(Protocol):
     """Drives one engine inside the host. Importing its module pays the heavy imports."""
 
-    def load(self, spec: ModelSpec) -> Mapping[str, Any]:
-        """Load the model; return facts about what was really loaded."""
+    def load(self, spec: ModelSpec) -> Loaded:
+        """Load the model; return what was really loaded."""
 
     def serve(self, inbox: Inbox, outbox: Outbox) -> None:
         """Answer requests, reset the prefix cache and drop requests when told to, for ever.
@@ -56,6 +72,7 @@ class Wire:
         self.alive_at = time.monotonic()
         self._sending = threading.Lock()
         threading.Thread(target=self._read, name="wire", daemon=True).start()
+        threading.Thread(target=self._beat, name="heart", daemon=True).start()
 
     def send(self, message: protocol.FromHost) -> None:
         line = protocol.encode(message)
@@ -64,6 +81,12 @@ class Wire:
 
     def alive(self) -> None:
         self.alive_at = time.monotonic()
+
+    def _beat(self) -> None:
+        with contextlib.suppress(OSError):  # pytest has gone: the reading thread ends everything
+            while True:
+                time.sleep(HEARTBEAT_S)
+                self.send(protocol.Alive(time.monotonic() - self.alive_at))
 
     def _read(self) -> None:
         try:
@@ -88,11 +111,20 @@ def end_group() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
+def start_keeper(lifeline: int) -> None:
+    """Start a process of this group that ends the group when the pipe ends."""
+    quiet = subprocess.DEVNULL
+    subprocess.Popen(KEEPER, stdin=lifeline, stdout=quiet, stderr=quiet, env={})
+    os.close(lifeline)
+
+
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for pytest, which then closes the socket
-    wire = Wire(int(sys.argv[1]))
+    to_pytest, lifeline, driver = sys.argv[1:]
+    start_keeper(int(lifeline))
+    wire = Wire(int(to_pytest))
     try:
-        _run(wire, sys.argv[2])
+        _run(wire, driver)
     except BaseException as error:
         traceback.print_exc()
         wire.send(protocol.Failed(one_line(error)))
@@ -107,8 +139,10 @@ def _run(wire: Wire, driver_name: str) -> None:
     wire.send(protocol.Imported(import_s))
     spec = wire.to_load.get()
     loading = time.monotonic()
-    facts = driver.load(spec)
-    wire.send(protocol.Ready(import_s, time.monotonic() - loading, dict(facts)))
+    loaded = driver.load(spec)
+    wire.alive()
+    load_s = time.monotonic() - loading
+    wire.send(protocol.Ready(import_s, load_s, dict(loaded.facts), loaded.memory))
     driver.serve(wire.inbox, wire)
 
 
