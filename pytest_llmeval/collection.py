@@ -25,6 +25,15 @@ CLOCK = pytest.StashKey[VirtualClock]()
 
 FIXTURES_MODULE = "pytest_llmeval.hooks"
 ENGINE = "engine"
+# Items that measure; they run where -m or a path chooses them, never by the way.
+SERVING = "serving"
+SERVING_MARKERS = {
+    SERVING: "measures how a model serves; runs only where -m, or the path of its folder, chooses it",
+    "latency": "one stream: time to the first token, per token, in all",
+    "throughput": "many requests at a time: tokens a second and latencies",
+    "memory": "what fits into memory, and where it goes",
+    "goodput": "requests that arrive by chance, and limits they must keep to",
+}
 PROBLEM_PARAMETER = "problem"
 
 
@@ -101,6 +110,8 @@ def register_markers(config: pytest.Config, run: Run) -> None:
         "markers",
         "problems(name, n=1, temperature=0.0, ...): the problem set a test runs on, and how its answers are drawn",
     )
+    for name, what in SERVING_MARKERS.items():
+        add("markers", f"{name}: {what}")
     for name in run.selection.problem_sets.targets:
         add("markers", f"{name}: items of the problem set {name}")
     for category in sorted({c for spec in run.specs.values() for c in spec.categories}):
@@ -193,6 +204,7 @@ class CollectionHooks:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Iterator[None]:
         _drop_models(config, items, self._deselected)
+        _drop_measurements(config, items)
         yield
         group_by_model(items)
         if workers.is_worker(config) and any(model_of(item) for item in items):
@@ -208,6 +220,22 @@ def _drop_models(config: pytest.Config, items: list[pytest.Item], names: set[str
     dropped = [item for item in items if model_of(item) in names] if names else []
     if dropped:
         items[:] = [item for item in items if model_of(item) not in names]
+        config.hook.pytest_deselected(items=dropped)
+
+
+def _drop_measurements(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out items marked `serving` that nobody chose: neither by an expression for -m, nor by a path to them."""
+    if config.option.markexpr:
+        return
+    given = [(config.invocation_params.dir / str(arg).split("::")[0]).resolve() for arg in config.args]
+    dropped = [
+        item
+        for item in items
+        if item.get_closest_marker(SERVING)
+        and not any(path == item.path or item.path.parent in (path, *path.parents) for path in given)
+    ]
+    if dropped:
+        items[:] = [item for item in items if item not in set(dropped)]
         config.hook.pytest_deselected(items=dropped)
 
 

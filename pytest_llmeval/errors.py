@@ -28,5 +28,9 @@ class EngineFault(LLMEvalError):
     """An engine did not load, or died: a fault of the infrastructure, never a wrong answer."""
 
 
+class NotMeasurableError(LLMEvalError):
+    """This engine, or these lengths, cannot be measured so; the message says why. The item is skipped."""
+
+
 class SandboxFault(LLMEvalError):
     """The sandbox cannot give a verdict, or no allowed isolation level works on this machine."""

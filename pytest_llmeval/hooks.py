@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +17,9 @@ from pytest_llmeval.report.html import HtmlHooks, choose_html_path, withdraw_htm
 from pytest_llmeval.run import Run
 from pytest_llmeval.schema import Problem
 from pytest_llmeval.selection import Selection
+
+if TYPE_CHECKING:
+    from pytest_llmeval.serving.bench import Bench
 
 RUN = pytest.StashKey[Run]()
 DESELECTED = pytest.StashKey[set[str]]()
@@ -107,10 +111,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    with outcomes.skips_what_cannot_be_measured():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    outcomes.show_fault(report, item, call, item.config.stash[RUN])
     outcomes.describe(report, item, call, item.config.stash[RUN].options.wrong)
     return report
 
@@ -124,6 +135,12 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Batch]:
     run, model = request.config.stash[RUN], request.param
     yield outcomes.open_or_fail(run, model)
     run.close_model(model)
+
+
+@pytest.fixture
+def serving(request: pytest.FixtureRequest, engine: Batch) -> Bench:
+    """The model of this item to be measured, alone on the machine as far as this run goes."""
+    return outcomes.bench_or_skip(request.config.stash[RUN], engine)
 
 
 @pytest.fixture

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from pytest_llmeval.asking import record_id_of
 from pytest_llmeval.batch import Batch
-from pytest_llmeval.collection import CLOCK, problem_of
-from pytest_llmeval.errors import LLMEvalError, ModelUnavailableError, SandboxFault
+from pytest_llmeval.collection import CLOCK, model_of, problem_of
+from pytest_llmeval.errors import (
+    EngineFault,
+    LLMEvalError,
+    ModelUnavailableError,
+    NotMeasurableError,
+    SandboxFault,
+)
 from pytest_llmeval.judged import JudgedRecord
 from pytest_llmeval.options import WrongAnswers
 from pytest_llmeval.report.text import safe
 from pytest_llmeval.run import Run
 from pytest_llmeval.schema import PassRule, Problem
+
+if TYPE_CHECKING:
+    from pytest_llmeval.serving.bench import Bench
 
 JUDGED = pytest.StashKey[JudgedRecord]()
 
@@ -76,6 +87,34 @@ def wait_or_fail(run: Run, batch: Batch, problem: Problem, item: pytest.Item) ->
     judged = JudgedRecord(record, item.stash[CLOCK], PassRule(run.options.passing))
     item.stash[JUDGED] = judged
     return judged
+
+
+def bench_or_skip(run: Run, batch: Batch) -> Bench:
+    """The item's model, ready to be measured."""
+    with skips_what_cannot_be_measured():
+        return run.bench(batch)
+
+
+@contextlib.contextmanager
+def skips_what_cannot_be_measured() -> Iterator[None]:
+    """A measurement that this engine cannot take, or lengths that do not fit, are no failure of the model."""
+    try:
+        yield
+    except NotMeasurableError as reason:
+        pytest.skip(str(reason))
+
+
+def show_fault(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[None], run: Run) -> None:
+    """An engine that dies while a test measures it is an error, as one that dies in set-up: not a failed test."""
+    model = model_of(item)
+    if model is None or call.when != "call" or call.excinfo is None:
+        return
+    if call.excinfo.errisinstance(EngineFault):
+        state = run.state(model)
+        state.fault = state.fault or str(call.excinfo.value)
+        state.explained = True
+        report.when = "setup"  # pytest counts a failure there as an error
+        report.longrepr = safe(f"engine {model}: {call.excinfo.value}")
 
 
 def describe(

@@ -228,9 +228,7 @@ class Pipeline:
         """
         assert batch.engine is not None
         name = batch.spec.name
-        while any(engine.is_preparing for engine in self._prepared.values()):
-            self._notify(f"{name}: waiting to probe", "another engine imports")
-            time.sleep(WAIT_S)
+        self.settle(batch)
         tasks = probe.draw(batch.tasks, count, self._seed)
         told = partial(self._notify, f"{name}: probing one at a time")
         self._observer.enters(batch.spec, batch.engine, "probe")
@@ -238,6 +236,15 @@ class Pipeline:
             return probe.probe(batch.engine, tasks, partial(self._probe_request, batch), told)
         finally:
             self._observer.enters(batch.spec, batch.engine, None)
+
+    def settle(self, batch: Batch) -> None:
+        """Wait until the model's batch is answered and judged, and no other engine imports: nothing disturbs then."""
+        missing = set(batch.futures.values())
+        while missing := wait_until_done(missing, timeout=WAIT_S).not_done:
+            self._notify(*progress(batch))
+        while any(engine.is_preparing for engine in self._prepared.values()):
+            self._notify(f"{batch.spec.name}: waiting to measure", "another engine imports")
+            time.sleep(WAIT_S)
 
     def _probe_request(self, batch: Batch, task: Task) -> Request:
         return next(requests(batch.spec, task, self._seed, f"probe-{next(self._probes)}"))

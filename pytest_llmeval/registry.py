@@ -25,7 +25,7 @@ Category = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 # fmt: off
 RESERVED_CATEGORIES = frozenset({
     "skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings", "tryfirst", "trylast",
-    "benchmark", "problems",
+    "benchmark", "problems", "serving", "latency", "throughput", "memory", "goodput",
 })
 # fmt: on
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the working parts are imported when work begins: collecting
     from pytest_llmeval.pipeline import Notify, Pipeline, ScoringPolicy
     from pytest_llmeval.sandbox import Isolation
     from pytest_llmeval.scoring import BackgroundExecutor
+    from pytest_llmeval.serving.bench import Bench
     from pytest_llmeval.watching import Watching
 
 
@@ -166,14 +167,32 @@ class Run:
             state.fault = state.fault or str(error)
             raise
 
+    def bench(self, batch: Batch) -> Bench:
+        """A model to be measured, when its batch is done and nothing of this run disturbs it.
+
+        Raises:
+            NotMeasurableError: its engine takes no requests of exact lengths.
+        """
+        from pytest_llmeval.serving.bench import Bench
+        from pytest_llmeval.serving.checkpoint import config_of
+
+        assert batch.engine is not None  # a test wants it, so it was loaded
+        self._working_pipeline().settle(batch)
+        watch = self._watching.watch(batch.spec.name) if self._watching else None
+        path = self.folder / "serving" / f"{file_name(batch.spec.name)}.jsonl"
+        config, seed = config_of(batch.spec), self.options.seed
+        rest = {"watch": watch, "notify": self.notify, "seed": seed}
+        return Bench.of(batch.spec, batch.engine, batch.info, config, path, **rest)
+
     def close_model(self, model: str) -> None:
         """Take the single-stream timings of a model whose batch is whole, then give back what it holds."""
         if self._pipeline is None:
             return
         state = self.states[model]
         try:
-            if state.batch and state.batch.engine and state.batch.drained and self._times_requests(model):
-                state.probe = self._pipeline.probe(state.batch, self.options.probe)
+            batch = state.batch
+            if batch and batch.engine and batch.tasks and batch.drained and self._times_requests(model):
+                state.probe = self._pipeline.probe(batch, self.options.probe)
                 self.store.write_json(f"engine/{file_name(model)}.probe.json", {"completions": state.probe})
         except EngineFault as error:
             state.fault = state.fault or str(error)

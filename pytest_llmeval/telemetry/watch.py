@@ -126,6 +126,11 @@ class Watch:
             "not_available": self._why,
         }
 
+    @property
+    def devices(self) -> tuple[GpuFacts, ...]:
+        """The devices that are watched."""
+        return tuple(gpu.facts for gpu in self._gpus)
+
     # ------------------------------------------------------------------------------------------- phases
 
     def enter(self, name: str | None) -> None:

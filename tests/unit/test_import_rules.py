@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "judging": {"asking", "batch", "exact_match", "extraction", "keys", "prompting", "resume", "store"},
     "resume": {"asking", "keys", "store"},
     "probe": {"engines"},
-    "serving": {"engines", "metrics", "telemetry"},  # measures engines; nothing is judged there
+    "serving": {"devices", "engines", "metrics", "telemetry"},  # measures engines; nothing is judged there
     "watching": {"devices", "engines", "store", "telemetry"},
     "pipeline": {"asking", "batch", "engines", "judging", "keys", "probe", "resume", "store"},
     "interrupts": set(),
