@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_llmeval import devices
 from pytest_llmeval.keys.settings import installed
+from pytest_llmeval.prompting.styles import settled, template_hash
 from pytest_llmeval.schema import ModelSpec, Task
 
 # Whatever takes part in a score or a timing.
@@ -39,10 +40,21 @@ def describe_model(spec: ModelSpec) -> dict[str, Any]:
     return {**fields, "environment": sorted(spec.environment)}
 
 
-def describe_plan(tasks: Iterable[Task]) -> list[dict[str, Any]]:
-    """How a model is really asked, the suites and the command line included: a row per sampling in use."""
-    counted = Counter((task.problem.problem_set, task.sampling) for task in tasks)
+def describe_plan(spec: ModelSpec, tasks: Iterable[Task]) -> list[dict[str, Any]]:
+    """How a model is really asked, the suites and the command line included: a row per sampling in use.
+
+    `template_sha256` changes with every word around the problems, but for the tokenizer's own chat template,
+    whose hash is among the engine's facts.
+    """
+    counted = Counter(
+        (task.problem.problem_set, settled(task.sampling, spec, task.problem.problem_set)) for task in tasks
+    )
     return [
-        {"problem_set": name, "problems": count, "sampling": sampling}
+        {
+            "problem_set": name,
+            "problems": count,
+            "sampling": sampling,
+            "template_sha256": template_hash(spec, name),
+        }
         for (name, sampling), count in counted.items()
     ]

@@ -292,7 +292,7 @@ class Run:
             "concurrency": self.options.concurrency or "all at once",
             "scoring": self.options.scoring,
             "models": {name: describe_model(self.specs[name]) for name in self.plan},
-            "asked": {name: describe_plan(planned) for name, planned in self.plan.items()},
+            "asked": {name: describe_plan(self.specs[name], planned) for name, planned in self.plan.items()},
             "item_passes": self.options.passing,
             "selected": {name: len(planned) for name, planned in self.plan.items()},
             "keys": self.keys.describe(),

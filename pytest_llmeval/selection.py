@@ -37,6 +37,8 @@ class Selection:
         specs = load_registry(options.registry)
         for name, spec in specs.items():
             engines.check(spec.kind, f"{options.registry}: models.{name}.kind")
+            for problem_set in spec.problem_sets:
+                problem_sets.check(problem_set, f"{options.registry}: models.{name}.problem_sets")
         if options.samples is None:
             return cls(options, specs, engines=engines, problem_sets=problem_sets)
         rows = list(samples.read_rows(options.samples))

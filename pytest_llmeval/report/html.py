@@ -14,6 +14,7 @@ from pytest_html.basereport import BaseReport
 
 from pytest_llmeval.judged import explain
 from pytest_llmeval.report import leaderboard
+from pytest_llmeval.report.prompts import cut_line, shown
 from pytest_llmeval.report.text import safe
 from pytest_llmeval.results import ModelResult
 from pytest_llmeval.run import Run
@@ -111,7 +112,7 @@ def _table(headings: tuple[str, ...], *rows: tuple[str, ...]) -> str:
 def record_html(record: Record) -> str:
     """Prompt, and per sample: outcome, answer, program and output."""
     samples = "".join(_sample_html(sample) for sample in record.samples)
-    return f"<div class='llmeval-item'>{_block('Prompt', record.prompt.text)}{samples}</div>"
+    return f"<div class='llmeval-item'>{_block('Prompt', shown(record.prompt))}{samples}</div>"
 
 
 def _sample_html(sample: Sample) -> str:
@@ -119,6 +120,7 @@ def _sample_html(sample: Sample) -> str:
     outcome = f"{verdict.outcome}: {verdict.detail}" if verdict.detail else str(verdict.outcome)
     return (
         _block(f"Outcome of sample {sample.index}", outcome)
+        + (_block("Cut to fit", cut_line(completion.cut)) if completion.cut else "")
         + _block(
             f"Answer ({completion.completion_tokens} tokens, {completion.finish_reason})", completion.text
         )

@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "hookspecs": set(),
     "options": set(),
     "plugin": {"options", "hooks", "hookspecs"},
-    "registry": set(),
+    "registry": {"prompting"},  # an instruction is checked where it is written
     "devices": set(),
     "telemetry": set(),
     "problems": set(),
@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "results": {"batch", "engines", "metrics"},
     "exact_match": {"extraction"},  # reads programs as safely as extraction does
     "keys": {"devices", "options", "prompting"},
-    "manifest": {"devices", "keys"},
+    "manifest": {"devices", "keys", "prompting"},
     "asking": {"prompting"},
     "batch": {"asking", "engines"},
     "judging": {"asking", "batch", "exact_match", "extraction", "keys", "prompting", "resume", "store"},

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.registry import BUILTIN_REGISTRY, load_registry
+from pytest_llmeval.schema import PromptStyle, SetOverrides, Strategy, TruncationPolicy
 
 
 @pytest.fixture
@@ -144,3 +145,61 @@ def test_all_mistakes_are_named_at_once_with_key_and_suggestion(registry):
 def test_each_mistake_is_explained(registry, text, message):
     with pytest.raises(ConfigurationError, match=__import__("re").escape(message)):
         registry(text)
+
+
+WORDS = """
+    [models.base]
+    model = "org/base"
+    instruction = "Solve {entry_point}:\\n{prompt}"
+    assistant_prefill = "```python\\n"
+    chat_template = "{{ messages }}"
+    truncation = "tail"
+    [models.base.problem_sets.mbpp]
+    prompt_style = "completion"
+    stop = ["END"]
+    [models.derived]
+    extends = "base"
+    truncation = { strategy = "head_tail", head_share = 0.5 }
+"""
+
+
+def test_the_words_around_problems_and_what_is_cut_are_set_per_model_and_problem_set(registry):
+    specs = registry(WORDS)
+    base, derived = specs["base"], specs["derived"]
+    assert base.instruction == "Solve {entry_point}:\n{prompt}"
+    assert (base.assistant_prefill, base.chat_template) == ("```python\n", "{{ messages }}")
+    assert base.problem_sets["mbpp"] == SetOverrides(prompt_style=PromptStyle.COMPLETION, stop=("END",))
+    assert base.truncation == TruncationPolicy(Strategy.TAIL)
+    assert derived.truncation == TruncationPolicy(Strategy.HEAD_TAIL, head_share=0.5)
+    assert derived.instruction == base.instruction
+
+
+def test_templates_may_lie_in_files_beside_the_registry_that_names_them(registry, tmp_path):
+    (tmp_path / "team").mkdir()
+    (tmp_path / "team/ask.txt").write_text("Do {prompt}!")
+    (tmp_path / "team/chat.jinja").write_text("{{ messages }}")
+    (tmp_path / "team/models.toml").write_text(
+        '[models.base]\nmodel = "org/base"\ninstruction = "ask.txt"\nchat_template = "./chat.jinja"\n'
+    )
+    specs = registry('include = ["team/models.toml"]\n[models.own]\nextends = "base"\n')
+    assert specs["own"].instruction == "Do {prompt}!"
+    assert specs["own"].chat_template == "{{ messages }}"
+
+
+def test_mistakes_in_templates_and_truncation_are_told_with_their_key(registry):
+    with pytest.raises(ConfigurationError) as error:
+        registry("""
+            [models.m]
+            model = "org/m"
+            instruction = "Solve {promt}"
+            chat_template = "nowhere.jinja"
+            truncation = "hed"
+            [models.m.problem_sets.mbpp]
+            instrucion = "x"
+        """)
+    told = str(error.value)
+    assert "models.m.instruction: knows the fields {prompt} and {entry_point}, and not {promt}" in told
+    assert "models.m.chat_template: holds no field in braces, and " in told
+    assert "nowhere.jinja cannot be read: " in told
+    assert "models.m.truncation.strategy: input should be 'head_tail', 'head'" in told
+    assert "models.m.problem_sets.mbpp.instrucion: unknown key; did you mean 'instruction'?" in told

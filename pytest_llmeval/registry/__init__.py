@@ -3,75 +3,32 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.extensions import suggestion
-from pytest_llmeval.schema import ModelSpec, Needs, PromptStyle, Sampling
+from pytest_llmeval.registry.tables import (
+    DEFAULT_KIND,
+    INHERITANCE_KEYS,
+    RESERVED_CATEGORIES,
+    ModelTable,
+    NameTable,
+    check_sampling,
+    explain,
+    spec_of,
+)
+from pytest_llmeval.schema import ModelSpec
+
+__all__ = ["BUILTIN_REGISTRY", "check_sampling", "gate_table", "lay_over", "load_registry", "merge"]
 
 BUILTIN = "builtin"
-DEFAULT_KIND = "vllm"
 TABLES = ("include", "defaults", "models", "gate")
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 BUILTIN_REGISTRY = PACKAGE / "models.toml"
-
-# Names become parts of item ids, file names and marker expressions.
-ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-Category = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-# fmt: off
-RESERVED_CATEGORIES = frozenset({
-    "skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings", "tryfirst", "trylast",
-    "benchmark", "problems", "serving", "latency", "throughput", "memory", "goodput",
-})
-# fmt: on
-
-
-class Table(BaseModel):
-    """A table of models.toml: unknown keys are mistakes."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class SamplingTable(Table):
-    n: int = Field(default=1, ge=1)
-    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    top_k: int = Field(default=0, ge=0)
-    min_p: float = Field(default=0.0, ge=0, le=1)
-    max_tokens: int = Field(default=1024, ge=1)
-    stop: list[str] | None = None
-    seed: int = 0
-
-
-class NeedsTable(Table):
-    device: Literal["gpu", "any"] = "gpu"
-    device_memory_gib: float = Field(default=0.0, ge=0)
-    hub: bool = True
-    gated: bool = False
-
-
-class ModelTable(Table):
-    model: str = Field(min_length=1)
-    kind: str = DEFAULT_KIND
-    revision: str | None = None
-    categories: list[Category] = []
-    prompt_style: Literal["chat", "completion"] = "chat"
-    system_prompt: str | None = None
-    chat_template_kwargs: dict[str, Any] = {}
-    sampling: SamplingTable = SamplingTable()
-    engine: dict[str, Any] = {}
-    environment: dict[str, str] = {}
-    needs: NeedsTable = NeedsTable()
-    token_env: str = "HF_TOKEN"
-    description: str = ""
-
-
-# Keys that steer inheritance and are used up before an entry is validated.
-INHERITANCE_KEYS = frozenset({"extends", "unset"})
 
 
 def load_registry(path: Path) -> dict[str, ModelSpec]:
@@ -107,7 +64,6 @@ class _Reader:
 
     def __init__(self) -> None:
         self.entries: dict[str, dict[str, Any]] = {}
-        self.homes: dict[str, Path] = {}
         self.mistakes: list[str] = []
         self.reading: list[Path] = []
 
@@ -126,8 +82,8 @@ class _Reader:
             if not isinstance(entry, dict):
                 self.mistakes.append(f"models.{name}: must be a table, as in [models.{name}]")
                 continue
-            self.entries[name] = entry if "extends" in entry else lay_over(defaults, entry)
-            self.homes[name] = path.parent
+            whole = entry if "extends" in entry else lay_over(defaults, entry)
+            self.entries[name] = anchored(whole, path.parent)
         self.reading.pop()
 
     def _include(self, included: str, path: Path) -> None:
@@ -149,7 +105,7 @@ class _Reader:
         for name in self.entries:
             table = self._validated(name)
             if table is not None:
-                specs[name] = _spec(name, table, self.homes[name])
+                specs[name] = spec_of(name, table)
         if self.mistakes:
             count = len(self.mistakes)
             raise ConfigurationError(
@@ -165,7 +121,7 @@ class _Reader:
         try:
             table = ModelTable.model_validate(raw)
         except ValidationError as error:
-            self.mistakes += _explain(f"models.{name}", error)
+            self.mistakes += explain(f"models.{name}", error)
             return None
         for category in sorted(RESERVED_CATEGORIES & set(table.categories)):
             self.mistakes.append(f"models.{name}.categories: {category!r} is a marker of pytest's own")
@@ -173,7 +129,7 @@ class _Reader:
 
     def _check_name(self, name: str) -> None:
         try:
-            _NAME.model_validate({"name": name})
+            NameTable.model_validate({"name": name})
         except ValidationError:
             self.mistakes.append(f"models.{name}: a name holds letters, digits, '_', '.' and '-' only")
 
@@ -198,13 +154,6 @@ class _Reader:
     def _once(self, mistake: str) -> None:
         if mistake not in self.mistakes:
             self.mistakes.append(mistake)
-
-
-class _NameTable(Table):
-    name: ModelName
-
-
-_NAME = _NameTable
 
 
 def lay_over(base: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -248,66 +197,21 @@ def _list_of_str(table: Mapping[str, Any], key: str, mistakes: list[str], where:
     return []
 
 
-def _explain(where: str, error: ValidationError) -> Iterator[str]:
-    """pydantic's findings as lines that name the key, what is wrong and the key that may be meant."""
-    for finding in error.errors(include_url=False):
-        *parents, key = finding["loc"]
-        path = ".".join(str(part) for part in (where, *parents, key))
-        if finding["type"] == "extra_forbidden":
-            yield f"{path}: unknown key{suggestion(str(key), _keys_at(parents))}"
-        elif finding["type"] == "missing":
-            yield f"{path}: is missing"
-        else:
-            yield f"{path}: {finding['msg'][0].lower()}{finding['msg'][1:]} (got {finding['input']!r})"
-
-
-def _keys_at(parents: list[int | str]) -> list[str]:
-    tables: dict[str, type[Table]] = {"sampling": SamplingTable, "needs": NeedsTable}
-    table = tables.get(str(parents[0]), ModelTable) if parents else ModelTable
-    extra = () if parents else tuple(INHERITANCE_KEYS)
-    return [*table.model_fields, *extra]
-
-
-def check_sampling(given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Some keys of a `sampling` table, as a suite's marker or the command line gives them.
-
-    Raises:
-        ConfigurationError: unknown keys or values that make no sense; all of them are named.
-    """
-    listed = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
-    try:
-        _SamplingOnly.model_validate({"sampling": listed})
-    except ValidationError as error:
-        mistakes = [line.removeprefix(f"{where}.sampling.") for line in _explain(where, error)]
-        raise ConfigurationError(f"{where}: {'; '.join(mistakes)}") from error
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in listed.items()}
-
-
-class _SamplingOnly(Table):
-    sampling: SamplingTable
-
-
-def _spec(name: str, table: ModelTable, home: Path) -> ModelSpec:
-    return ModelSpec(
-        name=name,
-        model=locate_model(table.model, home),
-        kind=table.kind,
-        revision=table.revision,
-        categories=tuple(table.categories),
-        prompt_style=PromptStyle(table.prompt_style),
-        system_prompt=table.system_prompt,
-        chat_template_kwargs=table.chat_template_kwargs,
-        sampling=Sampling(**{**table.sampling.model_dump(), "stop": _strings(table.sampling.stop)}),
-        engine=table.engine,
-        environment=table.environment,
-        needs=Needs(**table.needs.model_dump()),
-        token_env=table.token_env,
-        description=table.description,
-    )
-
-
-def _strings(values: list[str] | None) -> tuple[str, ...] | None:
-    return None if values is None else tuple(values)
+def anchored(entry: Mapping[str, Any], home: Path) -> dict[str, Any]:
+    """An entry whose paths hold wherever it is extended: those of a file are relative to that file."""
+    found = dict(entry)
+    if isinstance(model := entry.get("model"), str):
+        found["model"] = locate_model(model, home)
+    for key in ("instruction", "chat_template"):
+        value = entry.get(key)
+        if isinstance(value, str) and "{" not in value:  # a template says something in braces
+            found[key] = str((home / Path(value).expanduser()).resolve())
+    if isinstance(sets := entry.get("problem_sets"), Mapping):
+        found["problem_sets"] = {
+            name: anchored(inner, home) if isinstance(inner, Mapping) else inner
+            for name, inner in sets.items()
+        }
+    return found
 
 
 def locate_model(model: str, home: Path) -> str:
