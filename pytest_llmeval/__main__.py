@@ -28,6 +28,14 @@ COMMANDS: dict[str, Command] = {
     "init": Command(
         "pytest_llmeval.commands.init:main", "a starter registry, suite and CI file for a project"
     ),
+    "baseline": Command(
+        "pytest_llmeval.gate.commands:baseline", "make a compact baseline of a run, to commit"
+    ),
+    "calibrate": Command(
+        "pytest_llmeval.gate.commands:calibrate", "repeat a run, so that speeds can be judged"
+    ),
+    "power": Command("pytest_llmeval.gate.commands:power_of", "how large a drop a baseline lets you see"),
+    "gate": Command("pytest_llmeval.gate.commands:gate", "judge a run that is over"),
 }
 
 

@@ -177,6 +177,7 @@ def measures_of(
 ) -> dict[str, float]:
     """One figure per measure; what was not measured is absent. Medians: one slow request is no slow run."""
     times = [(answer, answer.get("timing") or {}) for answer in probe]
+    times = [(answer, timing) for answer, timing in times if not timing.get("disturbed")]
     found = {
         "response_time": _median(timing.get("e2e_s") for _, timing in times),
         "first_token": _median(timing.get("ttft_s") for _, timing in times),

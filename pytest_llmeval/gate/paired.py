@@ -12,7 +12,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 PRUNED = 1e-18  # probabilities below are dropped from the ends of a distribution, see `tails`
-BISECTIONS = 80
+BISECTIONS = 48
 
 
 class Pair(NamedTuple):

@@ -7,6 +7,7 @@ what differs from run to run (clocks, temperature, neighbours) multiplies.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 from pytest_llmeval.gate.figures import MEASURES, Measure, Tallies
@@ -142,12 +143,17 @@ def more_runs(
 ) -> str:
     """How many calibration runs would decide, if this run's figure and the spread stay as they are."""
     deviation = _deviation(prediction, runs)
-    for more in range(runs + 1, MOST_RUNS + 1):
+
+    def decides(more: int) -> bool:
         error = deviation * math.sqrt(1 + 1 / more)
         is_settled = gap + t_quantile(confidence, more - 1) * error < large
-        is_proven = gap >= large and gap > t_quantile(1 - level, more - 1) * error
-        if is_settled or is_proven:
-            return f"about {more - runs} more calibration runs (now {runs}) would decide"
+        return is_settled or (gap >= large and gap > t_quantile(1 - level, more - 1) * error)
+
+    # What decides with some runs decides with more of them.
+    candidates = range(runs + 1, MOST_RUNS + 1)
+    if (index := bisect_left(candidates, True, key=decides)) < len(candidates):
+        more = candidates[index] - runs
+        return f"about {more} more calibration run{'s' if more > 1 else ''} (now {runs}) would decide"
     least = 100 * math.expm1(t_quantile(confidence, MOST_RUNS) * deviation)
     return (
         f"no number of calibration runs would decide: single runs vary too much for this threshold; "

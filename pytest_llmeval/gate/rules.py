@@ -138,11 +138,13 @@ class Policy(Rules):
 RULES = tuple(Rules.model_fields)
 
 
-def load_policy(registry: Path, project: Path | None, given: Sequence[str], known: Iterable[str]) -> Policy:
+def load_policy(
+    registry: Path | None, project: Path | None, given: Sequence[str], known: Iterable[str]
+) -> Policy:
     """Lay pyproject.toml's rules over the registry's, and the command line's over both.
 
     Args:
-        registry: a models.toml; those it includes lie below it.
+        registry: a models.toml, where there is one; those it includes lie below it.
         project: the project's pyproject.toml, where there is one.
         given: values of --llmeval-gate, `KEY=VALUE` or a floor.
         known: names of all models there are, of the registry and the baseline.
@@ -151,7 +153,7 @@ def load_policy(registry: Path, project: Path | None, given: Sequence[str], know
         ConfigurationError: there are mistakes; all are named.
     """
     mistakes: list[str] = []
-    table = _table_of(gate_table(registry), f"{registry}: gate", mistakes)
+    table = _table_of(gate_table(registry) if registry else {}, f"{registry}: gate", mistakes)
     table = merge(table, _table_of(_pyproject_table(project), f"{project}: gate", mistakes))
     for one in given:
         table = merge(table, _from_command_line(one, table, mistakes))
@@ -161,7 +163,7 @@ def load_policy(registry: Path, project: Path | None, given: Sequence[str], know
     if mistakes or policy is None:
         count = len(mistakes)
         raise ConfigurationError(
-            f"the rules of the gate ({registry}, pyproject.toml, --llmeval-gate) have "
+            f"the rules of the gate ({registry or 'no registry'}, pyproject.toml, --llmeval-gate) have "
             f"{count} mistake{'s' if count > 1 else ''}:\n"
             + "\n".join(f"  {mistake}" for mistake in mistakes)
         )

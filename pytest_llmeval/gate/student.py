@@ -24,17 +24,26 @@ def t_upper_tail(t: float, df: float) -> float:
 
 
 def t_quantile(probability: float, df: float) -> float:
-    """The t with P(T ≤ t) = `probability`, by bisection."""
+    """The t with P(T ≤ t) = `probability`: Newton's method, kept inside an interval that holds the root."""
     if probability < 0.5:
         return -t_quantile(1 - probability, df)
     tail, high = 1 - probability, 1.0
     while t_upper_tail(high, df) > tail:
         high *= 2
-    low = 0.0
+    low, t = 0.0, high / 2
     while high - low > 1e-12 * max(1.0, high):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_upper_tail(middle, df) > tail else (low, middle)
-    return (low + high) / 2
+        excess = t_upper_tail(t, df) - tail
+        low, high = (t, high) if excess > 0 else (low, t)
+        step = excess / _density(t, df)
+        if abs(step) <= 1e-11 * max(1.0, t):  # the tail itself is good to about 1e-14
+            break
+        t = t + step if low < t + step < high else (low + high) / 2
+    return t
+
+
+def _density(t: float, df: float) -> float:
+    log = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
+    return math.exp(log - (df + 1) / 2 * math.log1p(t * t / df))
 
 
 def _incomplete_beta(a: float, b: float, x: float) -> float:

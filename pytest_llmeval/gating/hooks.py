@@ -11,10 +11,12 @@ from pytest_llmeval.collection import model_of, problem_of
 from pytest_llmeval.gate.figures import NOTHING, Task, read_run
 from pytest_llmeval.gate.findings import Finding
 from pytest_llmeval.gate.judge import Gate, Scope, what_changed
+from pytest_llmeval.gate.text import gate_lines
 from pytest_llmeval.gating import selections
 from pytest_llmeval.gating.reports import reports_of, word_of
-from pytest_llmeval.gating.text import gate_lines
+from pytest_llmeval.report.text import safe
 from pytest_llmeval.run import Run
+from pytest_llmeval.schema import PassRule
 
 FINDINGS = "findings.json"
 # They remember failures to run them again; a Finding is no test that could be run.
@@ -69,7 +71,7 @@ class GateHooks:
         if problem is None or figures is None:
             return None
         tally = figures.tallies.get(Task(problem.problem_set, problem.task_id))
-        return None if tally is None else tally.passed > 0
+        return None if tally is None else PassRule(self._run.options.passing).holds(tally.passed, tally.n)
 
     # ---------------------------------------------------------------------------------------------- the verdict
 
@@ -133,4 +135,4 @@ class GateHooks:
             terminalreporter.section("gate")
             in_full = self._config.get_verbosity() > 0
             for line, markup in gate_lines(self._gate, self._findings, self._changes, in_full):
-                terminalreporter.write_line(line, **markup)
+                terminalreporter.write_line(safe(line), **markup)

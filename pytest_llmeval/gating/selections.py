@@ -17,13 +17,13 @@ def why_biased(config: pytest.Config, stopped: bool) -> str:
         bool(config.cache and config.cache.get(LAST_FAILED, {})) if config.getoption("lf", False) else False
     )
     if failed_before:
-        return "--lf selects what failed before: a biased sample, on which no model can be judged"
+        return "--lf selects what failed before, a biased sample on which no model can be judged"
     if config.getoption("stepwise", False):
         return (
-            "--stepwise goes on where a test failed before: a biased sample, on which no model can be judged"
+            "--stepwise goes on where a test failed before, a biased sample on which no model can be judged"
         )
     if stopped and config.getoption("failedfirst", False):
-        return "--ff ran what failed before first, and the run stopped early: a biased sample"
+        return "--ff ran what failed before first, and the run stopped early, which leaves a biased sample"
     return ""
 
 

@@ -1,12 +1,12 @@
-"""The gate's section of the terminal."""
+"""A verdict in lines: for the terminal's section, and for the command that judges without pytest."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from pytest_llmeval.gate.figures import MEASURES
 from pytest_llmeval.gate.findings import Conclusion, Finding
 from pytest_llmeval.gate.judge import Gate
-from pytest_llmeval.report.text import safe
 
 Line = tuple[str, dict[str, bool]]
 COLOURS = {
@@ -27,10 +27,10 @@ def gate_lines(
     all are wanted `in_full`.
     """
     if gate.baseline:
-        yield safe(f"against {gate.baseline.describe()}"), {}
+        yield f"against {gate.baseline.describe()}", {}
     for model, changed in changes.items():
         if changed:
-            yield safe(f"changed in {model}: {'; '.join(changed)}"), {}
+            yield f"changed in {model}: {'; '.join(changed)}", {}
     for group in _grouped(findings, in_full):
         yield from _told(group)
     undecided = any(finding.conclusion is Conclusion.INCONCLUSIVE for finding in findings)
@@ -50,7 +50,9 @@ def _grouped(findings: Sequence[Finding], in_full: bool) -> Iterable[list[Findin
 def _shared(finding: Finding) -> str | None:
     """What a Finding has in common with others; None where it deserves its own line."""
     if finding.conclusion.is_silent:
-        return "; ".join((finding.says.rpartition(": ")[2], *finding.details))
+        measure = MEASURES.get(finding.rule)
+        reason = finding.says.removeprefix(f"{measure.says}: ") if measure else finding.says
+        return "; ".join((reason, *finding.details))
     if finding.conclusion is Conclusion.UNCHANGED and not finding.rule.startswith("accuracy"):
         return str(finding.conclusion)
     if finding.conclusion is Conclusion.INCONCLUSIVE and "calibration" in finding.says:
@@ -65,8 +67,8 @@ def _told(group: Sequence[Finding]) -> Iterator[Line]:
     if others:
         why = "" if conclusion is Conclusion.UNCHANGED else f" ({_shared(first)})"
         line = f"{first.model}: {word}: {', '.join(finding.rule for finding in group)}{why}"
-        yield safe(line), COLOURS.get(conclusion, {})
+        yield line, COLOURS.get(conclusion, {})
         return
-    yield safe(f"{first.model} {first.rule}: {word}: {first.says}"), COLOURS.get(conclusion, {})
+    yield f"{first.model} {first.rule}: {word}: {first.says}", COLOURS.get(conclusion, {})
     for detail in first.details:
-        yield safe(f"  {detail}"), {}
+        yield f"  {detail}", {}
