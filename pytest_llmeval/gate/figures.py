@@ -61,7 +61,7 @@ MEASURES: dict[str, Measure] = {
     "output_speed": Measure("median output speed, one request at a time", "tok/s", False),
     "batch_speed": Measure("output tokens over the batch's wall time", "tok/s", False),
     "energy": Measure("energy per output token", "J", True),
-    "memory": Measure("peak memory", "bytes", True),
+    "memory": Measure("peak memory of the devices, or of the processes where there are none", "bytes", True),
 }
 
 
@@ -132,6 +132,7 @@ def _model(
     tallies = {Task(r.problem_set, r.task_id): tally for r in records if (tally := tally_of(r)).n}
     selected = manifest.get("selected", {}).get(name, len(records))
     probe = _document(folder / "engine" / f"{file_name(name)}.probe.json").get("completions", [])
+    telemetry = _document(folder / "telemetry" / f"{file_name(name)}.json").get("telemetry", {})
     lost = selected if line.get("status") == FAULTED else len(records)  # a stopped run is no fault
     spec = manifest.get("models", {}).get(name, {})
     return ModelFigures(
@@ -140,8 +141,8 @@ def _model(
         faults=max(0, lost - len(tallies)),
         status=line.get("status", ""),
         reason=line.get("reason", ""),
-        measures=measures_of(probe, line.get("figures", {}), records),
-        conditions=conditions_of(manifest, spec, tallies, len(probe)),
+        measures=measures_of(probe, line.get("figures", {}), telemetry, records),
+        conditions=conditions_of(manifest, spec, telemetry, tallies, len(probe)),
         settings=settings_of(manifest, spec, manifest.get("engines", {}).get(name, {})),
         greedy=spec.get("sampling", {}).get("temperature") == 0,
     )
@@ -173,7 +174,10 @@ def _digest(text: str) -> str:
 
 
 def measures_of(
-    probe: Sequence[Mapping[str, Any]], figures: Mapping[str, Any], records: Iterable[Record]
+    probe: Sequence[Mapping[str, Any]],
+    figures: Mapping[str, Any],
+    telemetry: Mapping[str, Any],
+    records: Iterable[Record],
 ) -> dict[str, float]:
     """One figure per measure; what was not measured is absent. Medians: one slow request is no slow run."""
     times = [(answer, answer.get("timing") or {}) for answer in probe]
@@ -186,8 +190,8 @@ def measures_of(
         "batch_speed": None
         if any(_reused(s) for r in records for s in r.samples)
         else figures.get("batch_tok_s"),
-        "energy": _first(figures, ("energy_per_token_j",), ("telemetry", "energy_per_token_j")),
-        "memory": _first(figures, ("memory_peak_bytes",), ("telemetry", "memory_peak_bytes")),
+        "energy": energy_per_token(telemetry),
+        "memory": memory_peak(telemetry),
     }
     return {name: float(value) for name, value in found.items() if value is not None and value > 0}
 
@@ -207,15 +211,25 @@ def _reused(sample: Sample) -> bool:
     return getattr(sample, "reused_from", None) is not None
 
 
-def _first(figures: Mapping[str, Any], *paths: Sequence[str]) -> float | None:
-    """The number at the first path that leads to one."""
-    for path in paths:
-        value: Any = figures
-        for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        if isinstance(value, int | float):
-            return value
+def energy_per_token(telemetry: Mapping[str, Any]) -> float | None:
+    """Joules of all devices over the batch per output token; None where one of them does not tell."""
+    for phase in telemetry.get("phases", ()):
+        joules = [device.get("energy_j") for device in phase.get("devices", ())]
+        tokens = telemetry.get("output_tokens") or 0
+        if phase.get("name") == "batch" and tokens and joules and None not in joules:
+            return float(sum(joules) / tokens)
     return None
+
+
+def memory_peak(telemetry: Mapping[str, Any]) -> float | None:
+    """The most that all devices together held in any phase, or, without devices, the engine's processes."""
+    devices = [
+        [d.get("memory_peak_bytes") for d in p.get("devices", ())] for p in telemetry.get("phases", ())
+    ]
+    host = [(p.get("host") or {}).get("rss_peak_bytes") for p in telemetry.get("phases", ())]
+    if any(devices):
+        return max((sum(held) for held in devices if held and None not in held), default=None)
+    return max((held for held in host if held is not None), default=None)
 
 
 # ----------------------------------------------------------------------------------- conditions, settings
@@ -230,7 +244,11 @@ NOISY_FACTS = {"gpu_blocks"}  # what memory profiling left over: differs from lo
 
 
 def conditions_of(
-    manifest: Mapping[str, Any], spec: Mapping[str, Any], tallies: Tallies, probed: int
+    manifest: Mapping[str, Any],
+    spec: Mapping[str, Any],
+    telemetry: Mapping[str, Any],
+    tallies: Tallies,
+    probed: int,
 ) -> dict[str, str]:
     """What must be equal for two speeds to be comparable; empty without a manifest."""
     if not manifest:
@@ -239,7 +257,7 @@ def conditions_of(
     asked = sorted(tallies)
     return {
         "device": ", ".join(machine.get("gpus", [])) or f"no GPU, {machine.get('cores')} cores",
-        "driver": str(machine.get("driver") or machine.get("driver_version") or ""),
+        "driver": telemetry.get("driver") or "",
         "concurrency": str(manifest.get("concurrency")),
         "scoring": str(manifest.get("scoring")),
         "seed": str(manifest.get("seed")),

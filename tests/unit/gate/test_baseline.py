@@ -1,0 +1,152 @@
+"""Baselines: what is read of a run, the compact file, runs that do not repeat one another."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.gate.baseline import Baseline, join, load_baseline, write_baseline
+from pytest_llmeval.gate.figures import (
+    ModelFigures,
+    RunFigures,
+    Tally,
+    Task,
+    energy_per_token,
+    memory_peak,
+    read_run,
+    without_folder,
+)
+from pytest_llmeval.schema import Completion, Outcome, Program, Prompt, PromptStyle, Record, Sample, Verdict
+from pytest_llmeval.store import RunStore
+
+MODEL = ModelFigures(
+    tallies={Task("s", "T/10"): Tally(2, 1, 0, 1, 12.5, "ab"), Task("s", "T/9"): Tally(2, 2)},
+    selected=2,
+    measures={"response_time": 1.5},
+    conditions={"device": "H100 [80 GiB]"},
+    settings={"sampling.stop": '["\\n[\\n  x", "a   b"]'},
+)
+RUN = RunFigures("20261101", "2026-11-01T00:00:00", {"m": MODEL})
+
+
+def test_the_compact_file_holds_all_of_it_one_problem_a_line(tmp_path):
+    path = tmp_path / "b.json"
+    calibration = replace(RUN, run_id="2", models={"m": replace(MODEL, measures={"response_time": 1.6})})
+    write_baseline(Baseline("x", [RUN, calibration]), path)
+    loaded = load_baseline(path)
+    assert loaded.first == RUN
+    assert loaded.measured("m", "response_time") == [1.5, 1.6]
+    assert loaded.describe() == f"run 20261101 of 2026-11-01, 2 runs in all, from {path}"
+    rows = [line.strip() for line in path.read_text().splitlines() if '"T/' in line]
+    assert rows == ['"T/9": [ 2, 2, 0, 0, null, "" ],', '"T/10": [ 2, 1, 0, 1, 12.5, "ab" ]']
+
+
+def test_runs_under_other_conditions_are_no_calibration():
+    other = replace(RUN, run_id="2", models={"m": replace(MODEL, conditions={"device": "H200"})})
+    with pytest.raises(ConfigurationError, match=r"2 does not repeat 20261101: m: device: H100 .* → H200"):
+        join([RUN, other], "x")
+    with pytest.raises(ConfigurationError, match="calibration run 2 lacks the model m"):
+        join([RUN, replace(RUN, run_id="2", models={})], "x")
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", "not json", '{"kind": "pytest-llmeval baseline", "schema_version": 1}']
+)
+def test_what_is_no_baseline_is_refused_with_the_way_out(tmp_path, text):
+    path = tmp_path / "b.json"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"b\.json"):
+        load_baseline(path)
+
+
+def sample(index: int, outcome: Outcome, tokens: int) -> Sample:
+    return Sample(
+        index, Completion("x", "stop", completion_tokens=tokens), Program("x", "r"), Verdict(outcome)
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run as it lies on disk: a problem with a fault among its samples, one that is all faults, a probe."""
+    store = RunStore(tmp_path)
+    prompt = Prompt(PromptStyle.CHAT, "p")
+    mixed = (
+        sample(0, Outcome.PASSED, 10),
+        sample(1, Outcome.NO_CODE, 20),
+        sample(2, Outcome.SANDBOX_ERROR, 99),
+    )
+    store.append(Record("m", "s", "T/0", prompt, mixed))
+    store.append(Record("m", "s", "T/1", prompt, (sample(0, Outcome.SANDBOX_ERROR, 5),)))
+    store.close()
+    times = [{"e2e_s": 1.0, "ttft_s": 0.1, "decode_s": 0.5}, {"e2e_s": 3.0, "ttft_s": 0.3, "decode_s": 1.0}]
+    answers = [{"completion_tokens": 11, "timing": timing} for timing in times]
+    answers.append({"completion_tokens": 11, "timing": {"e2e_s": 99.0, "disturbed": "it died"}})
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine/m.probe.json").write_text(json.dumps({"completions": answers}))
+    manifest = {"run_id": "r", "selected": {"m": 3}, "machine": {"gpus": ["H100"]}, "seed": 0}
+    manifest["models"] = {"m": {"model": "/home/me/weights", "sampling": {"temperature": 0.0}}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    figures = {"batch_tok_s": 400.0}
+    summary = {"models": {"m": {"status": "faulted", "reason": "out of memory", "figures": figures}}}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    return tmp_path
+
+
+def test_a_run_is_read_from_what_it_left(folder):
+    model = read_run(folder).models["m"]
+    assert model.tallies == {
+        Task("s", "T/0"): Tally(2, 1, 1, 0, 15.0, model.tallies[Task("s", "T/0")].prompt)
+    }
+    assert (model.selected, model.faults, model.reason, model.greedy) == (3, 2, "out of memory", True)
+    assert model.measures == pytest.approx(
+        {"response_time": 2.0, "first_token": 0.2, "output_speed": 15.0, "batch_speed": 400.0}
+    )
+    assert model.conditions["device"] == "H100"
+    assert model.settings["model"] == "weights"  # whose folder it lies in is nobody's business
+
+
+def test_records_alone_are_a_baseline_without_speeds(folder, tmp_path):
+    for name in ("manifest.json", "summary.json", "engine/m.probe.json"):
+        (folder / name).unlink()
+    figures = load_baseline(folder / "results.jsonl").figures("m")
+    assert (figures.measures, figures.conditions, len(figures.tallies)) == ({}, {}, 1)
+
+
+def test_a_folder_without_records_is_no_run(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"is no run: it holds no results\.jsonl"):
+        load_baseline(tmp_path)
+
+
+def test_answers_of_an_earlier_run_give_no_batch_speed(folder):
+    reused = Record(
+        "m",
+        "s",
+        "T/2",
+        Prompt(PromptStyle.CHAT, "p"),
+        (replace(sample(0, Outcome.PASSED, 1), reused_from="r0"),),
+    )
+    store = RunStore(folder)
+    store.append(reused)
+    store.close()
+    assert "batch_speed" not in read_run(folder).models["m"].measures
+
+
+def test_energy_and_memory_come_from_telemetry_where_it_is_whole():
+    gpu = {"energy_j": 50.0, "memory_peak_bytes": 10}
+    phases = [
+        {"name": "load", "devices": [{"memory_peak_bytes": 30}, gpu]},
+        {"name": "batch", "devices": [gpu, gpu]},
+    ]
+    telemetry = {"phases": phases, "output_tokens": 200}
+    assert (energy_per_token(telemetry), memory_peak(telemetry)) == (0.5, 40)
+    phases[1]["devices"] = [gpu, {**gpu, "energy_j": None}]
+    assert energy_per_token(telemetry) is None
+    assert memory_peak({"phases": [{"name": "batch", "devices": [], "host": {"rss_peak_bytes": 7}}]}) == 7
+    assert energy_per_token({}) is memory_peak({}) is None
+
+
+def test_a_hub_id_keeps_its_name():
+    assert without_folder("Qwen/Qwen3-8B") == "Qwen/Qwen3-8B"
