@@ -11,6 +11,7 @@ from pytest_llmeval.engines.host.environment import hub_token
 from pytest_llmeval.engines.host.launch import HostedEngine
 from pytest_llmeval.engines.tables import EngineTable, read_table
 from pytest_llmeval.extensions import require
+from pytest_llmeval.occupancy import cards_of
 from pytest_llmeval.schema import ModelSpec
 
 DRIVER = "pytest_llmeval.engines.host.transformers_driver:TransformersDriver"
@@ -43,4 +44,4 @@ class TransformersEngine(HostedEngine):
         read_table(spec, Settings)  # a mistake in the table is told before a process starts
         require("transformers", "torch", "transformers")
         environment = {**hub_token(spec), **spec.environment}
-        super().__init__(spec, context, driver=DRIVER, environment=environment)
+        super().__init__(spec, context, driver=DRIVER, environment=environment, cards=cards_of(spec))

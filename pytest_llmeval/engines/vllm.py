@@ -10,6 +10,7 @@ from pytest_llmeval import devices
 from pytest_llmeval.engines import EngineContext
 from pytest_llmeval.engines.host.environment import hub_token
 from pytest_llmeval.engines.host.launch import HostedEngine
+from pytest_llmeval.occupancy import cards_of
 from pytest_llmeval.schema import ModelSpec
 
 STEP_DRIVER = "pytest_llmeval.engines.host.vllm_drivers:StepDriver"
@@ -28,7 +29,8 @@ class VLLMEngine(HostedEngine):
 
     def __init__(self, spec: ModelSpec, context: EngineContext) -> None:
         driver = ASYNC_DRIVER if devices.has_gpu() else STEP_DRIVER
-        super().__init__(spec, context, driver=driver, environment=host_environment(spec, driver))
+        environment = host_environment(spec, driver)
+        super().__init__(spec, context, driver=driver, environment=environment, cards=cards_of(spec))
 
 
 def host_environment(spec: ModelSpec, driver: str) -> dict[str, str]:

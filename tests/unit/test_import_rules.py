@@ -29,7 +29,13 @@ ALLOWED: dict[str, set[str]] = {
     "store": set(),
     "benchmarking": set(),
     "samples": set(),
-    "engines": {"devices", "prompting", "samples"},  # hosts render prompts with the model's tokenizer
+    "occupancy": {"telemetry"},  # NVML's handles
+    "engines": {
+        "devices",
+        "occupancy",
+        "prompting",
+        "samples",
+    },  # hosts render prompts with the model's tokenizer
     "scoring": {"options", "sandbox"},
     "selection": {"options", "problems", "registry", "samples"},
     "results": {"batch", "engines", "metrics"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +15,7 @@ from pytest_llmeval.engines.host import protocol
 from pytest_llmeval.engines.host.process import IMPORTING, Host
 from pytest_llmeval.engines.host.stages import LogStages, graphs_bytes
 from pytest_llmeval.errors import EngineFault
+from pytest_llmeval.occupancy import Card, Occupancy
 from pytest_llmeval.schema import Completion, ModelSpec, Request
 
 LOG_LINES_SHOWN = 12
@@ -39,16 +40,24 @@ class HostedEngine:
 
     Where the host dies under way it is started again once, and what was unanswered is submitted again; the
     second death is a fault of the model. So is silence: no step of the engine's loop within
-    `silence_limit_s` while requests wait. `synthetic` is what its EngineInfo says of it. `close()` kills the
+    `silence_limit_s` while requests wait. The devices `cards` are the engine's from before it loads until it is
+    closed. `synthetic` is what its EngineInfo says of it. `close()` kills the
     host's whole process group and waits until no process of it runs.
     """
 
     synthetic: ClassVar[bool] = False
 
     def __init__(
-        self, spec: ModelSpec, context: EngineContext, *, driver: str, environment: Mapping[str, str]
+        self,
+        spec: ModelSpec,
+        context: EngineContext,
+        *,
+        driver: str,
+        environment: Mapping[str, str],
+        cards: Sequence[Card] = (),
     ) -> None:
         self.spec = spec
+        self._occupancy = Occupancy(spec, cards, f"run in {context.log_path.parents[1]}, model {spec.name}")
         self._context = context
         self._start = partial(Host, driver, environment, context.log_path, self)
         self._lock = threading.Lock()  # guards everything below, and the order of messages
@@ -67,7 +76,9 @@ class HostedEngine:
 
     def load(self, progress: Progress) -> EngineInfo:
         try:
+            self._occupancy.acquire(progress, self._context.load_timeout_s)
             info = self._load_or_try_again(progress)
+            self._occupancy.settled()
         except EngineFault as fault:
             with self._lock:
                 self._over = self._over or fault
@@ -142,6 +153,8 @@ class HostedEngine:
 
     def heard(self, message: protocol.FromHost) -> None:
         match message:
+            case protocol.Ready() if self._loaded:
+                self._occupancy.settled()
             case protocol.Done(request_id=request_id, completion=completion):
                 self._note_use(message.kv_peak_share)
                 if pending := self._take(request_id):
@@ -196,6 +209,8 @@ class HostedEngine:
         while not self._ended.wait(WATCH_S):
             host, limit_s = self._host, self._context.silence_limit_s
             seconds = time.monotonic() - host.started_at
+            if host.ready is not None:
+                self._occupancy.look()
             if host.ready is None and seconds > self._context.load_timeout_s:
                 host.kill(too_slow(seconds))
             elif host.ready is not None and self._quiet_s > limit_s:
@@ -234,7 +249,7 @@ class HostedEngine:
         share = self._kv_peak_share
         return EngineStatus(
             trouble=self._trouble(),
-            notes=tuple(self._notes),
+            notes=(*self._notes, *self._occupancy.notes),
             kv_peak_tokens=round(pool * share) if pool and share is not None else None,
             kv_peak_share=share,
         )
@@ -257,6 +272,7 @@ class HostedEngine:
             self._over = self._over or EngineFault("the engine was closed")
             lost, host = self._lose_all(), self._host
         host.close()
+        self._occupancy.release()
         self._fail(lost, self._over)
 
     def _lose_all(self) -> list[Pending]:
