@@ -36,6 +36,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "power": Command("pytest_llmeval.gate.commands:power_of", "how large a drop a baseline lets you see"),
     "gate": Command("pytest_llmeval.gate.commands:gate", "judge a run that is over"),
+    "report": Command(
+        "pytest_llmeval.report.rebuild:command", "make the reports of a run anew from its Records"
+    ),
 }
 
 

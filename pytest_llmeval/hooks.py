@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,8 +53,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     register(run.notify, "llmeval_live_line")
     register(workers.ControllerHooks(), "llmeval_workers")
     register(collection.CollectionHooks(run, config.stash[DESELECTED]), "llmeval_collection")
-    if config.pluginmanager.hasplugin("html"):
-        register(HtmlHooks(run), "llmeval_html")
+    if config.pluginmanager.hasplugin("html") and config.option.htmlpath:
+        register(HtmlHooks(run, Path(config.option.htmlpath)), "llmeval_html")
     if config.pluginmanager.hasplugin("benchmark"):
         register(QuietTable(), "llmeval_benchmark")
 

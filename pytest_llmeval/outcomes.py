@@ -126,6 +126,7 @@ def describe(
         return
     record = judged.record
     report.llmeval = list(record.record_id)  # type: ignore[attr-defined]
+    report.llmeval_told = safe(judged.explain())  # type: ignore[attr-defined]
     if call.when == "call" and report.failed and _is_wrong_answer(judged, call):
         explanation = safe(judged.explain())
         report.longrepr = explanation

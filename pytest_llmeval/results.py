@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -24,7 +24,7 @@ class Status(StrEnum):
 
 @dataclass
 class ModelState:
-    """What happens to one model. `reason` says in full why it is unavailable or faulted."""
+    """What happens to one model. `unavailable` and `fault` say in full why it has no, or not all, answers."""
 
     unavailable: str | None = None
     fault: str | None = None
@@ -33,8 +33,24 @@ class ModelState:
     probe: Sequence[Completion] = ()
 
     @property
-    def reason(self) -> str:
-        return self.unavailable or self.fault or ""
+    def facts(self) -> ModelFacts:
+        """What is left to tell of it."""
+        info = self.batch.info if self.batch else EngineInfo()
+        seconds = self.batch.seconds if self.batch else None
+        notes = self.batch.status.notes if self.batch else ()
+        return ModelFacts(self.unavailable, self.fault, seconds, info, self.probe, notes)
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model's Records do not tell: why it did not run, what was loaded, the batch's wall time, the probe."""
+
+    unavailable: str | None = None
+    fault: str | None = None
+    batch_s: float | None = None
+    info: EngineInfo = field(default_factory=EngineInfo)
+    probe: Sequence[Completion] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,22 +69,21 @@ class ModelResult:
 def result_of(
     spec: ModelSpec,
     selected: int,
-    state: ModelState,
+    facts: ModelFacts,
     records: Iterable[Record],
     rule: PassRule = PassRule.ANY,
 ) -> ModelResult:
     """Compute one model's line from its Records; `selected` is how many problems it was to be asked."""
-    batch = state.batch
-    summary = summarise(records, batch.seconds if batch else None, state.probe, rule)
-    info = batch.info if batch else EngineInfo()
-    notes = batch.status.notes if batch else ()
-    return ModelResult(spec, _status(state, selected, summary), state.reason, selected, info, summary, notes)
+    summary = summarise(records, facts.batch_s, facts.probe, rule)
+    reason = facts.unavailable or facts.fault or ""
+    status = _status(facts, selected, summary)
+    return ModelResult(spec, status, reason, selected, facts.info, summary, facts.notes)
 
 
-def _status(state: ModelState, selected: int, summary: ModelSummary) -> Status:
-    if state.unavailable:
+def _status(facts: ModelFacts, selected: int, summary: ModelSummary) -> Status:
+    if facts.unavailable:
         return Status.UNAVAILABLE
-    if state.fault or summary.faults:
+    if facts.fault or summary.faults:
         return Status.FAULTED
     return Status.COMPLETE if summary.judged >= selected else Status.INCOMPLETE
 
@@ -88,3 +103,8 @@ def summary_document(results: Iterable[ModelResult]) -> dict[str, Any]:
             for result in results
         },
     }
+
+
+def describe_state(facts: ModelFacts) -> dict[str, Any]:
+    """What the manifest keeps of a model's facts; the rest of them lies in files of its own."""
+    return {"unavailable": facts.unavailable, "fault": facts.fault, "batch_s": facts.batch_s}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -17,9 +17,9 @@ from pytest_llmeval.keys import RunKeys
 from pytest_llmeval.keys.settings import timing_settings, verdict_settings
 from pytest_llmeval.manifest import describe_model, describe_plan, installed_versions, machine
 from pytest_llmeval.options import Options
-from pytest_llmeval.results import ModelResult, ModelState, result_of, summary_document
+from pytest_llmeval.results import ModelResult, ModelState, describe_state, summary_document
 from pytest_llmeval.resume import RESUMED_FROM, EarlierRuns, Resumption
-from pytest_llmeval.schema import SCHEMA_VERSION, ModelSpec, PassRule, Record, RecordId, Task
+from pytest_llmeval.schema import SCHEMA_VERSION, ModelSpec, Record, RecordId, Task
 from pytest_llmeval.selection import Selection
 from pytest_llmeval.store import (
     MANIFEST,
@@ -32,6 +32,7 @@ from pytest_llmeval.store import (
 
 if TYPE_CHECKING:  # the working parts are imported when work begins: collecting items needs none of them
     from pytest_llmeval.pipeline import Notify, Pipeline, ScoringPolicy
+    from pytest_llmeval.runs import LoadedRun
     from pytest_llmeval.sandbox import Isolation
     from pytest_llmeval.scoring import BackgroundExecutor
     from pytest_llmeval.serving.bench import Bench
@@ -52,6 +53,7 @@ class Run:
     engine_wanted: set[str] = field(default_factory=set)  # models whose engine a test itself uses
     states: dict[str, ModelState] = field(default_factory=dict)
     started_at: datetime = field(default_factory=datetime.now)
+    loaded: LoadedRun | None = None  # what the run left, once it was closed
     _pipeline: Pipeline | None = None
     _scoring: BackgroundExecutor | None = None
     _watching: Watching | None = None
@@ -81,6 +83,11 @@ class Run:
     def folder(self) -> Path:
         """This run's directory, reports/<date>_<time>; it comes into being when first asked for."""
         return create_run_folder(self.options.reports, self.started_at.strftime("%Y%m%d_%H%M%S"))
+
+    @property
+    def planned_samples(self) -> int:
+        """How many answers the plan asks for."""
+        return sum(task.sampling.n for tasks in self.plan.values() for task in tasks)
 
     @property
     def used(self) -> bool:
@@ -213,12 +220,19 @@ class Run:
                 self._pipeline = None
             if self.used:
                 self.store.write_json(MANIFEST, self.manifest())
-                self.store.write_json(SUMMARY, summary_document(self.results()))
+                self.loaded = self._read_back()
+                self.store.write_json(SUMMARY, summary_document(self.loaded.models))
                 self._write_samples_results()
                 self.store.close()
         finally:
             if self._scoring:
                 self._scoring.close()
+
+    def _read_back(self) -> LoadedRun:
+        """What is on disk now: the run's own reports are made as any later one is."""
+        from pytest_llmeval.runs import load_run
+
+        return load_run(self.folder)
 
     def _write_samples_results(self) -> None:
         if source := self.options.samples:
@@ -268,16 +282,9 @@ class Run:
 
     # --------------------------------------------------------------------------------------- what it leaves
 
-    def results(self) -> Iterator[ModelResult]:
-        """One result per planned model, in the order of the plan, computed from the Records on disk."""
-        rule = PassRule(self.options.passing)
-        by_model: dict[str, list[Record]] = {name: [] for name in self.plan}
-        if self._store:
-            for record in self._store.records():
-                by_model.setdefault(record.model, []).append(record)
-        for name, tasks in self.plan.items():
-            state = self.states.get(name, ModelState())
-            yield result_of(self.specs[name], len(tasks), state, by_model[name], rule)
+    def results(self) -> tuple[ModelResult, ...]:
+        """One result per planned model, in the order of the plan; empty until the run was closed."""
+        return self.loaded.models if self.loaded else ()
 
     def manifest(self) -> dict[str, Any]:
         """What produced these Records: versions, machine, settings; no secrets."""
@@ -308,4 +315,5 @@ class Run:
             },
             "engines": {name: state.batch.info for name, state in self.states.items() if state.batch},
             "engines_fared": {name: s.batch.status for name, s in self.states.items() if s.batch},
+            "states": {name: describe_state(state.facts) for name, state in self.states.items()},
         }

@@ -1,34 +1,37 @@
-"""pytest-html's page: self-contained, in the run's folder, leaderboard on top, each item's story below.
-
-Whatever a model wrote is escaped: the page runs and fetches nothing of it.
-"""
+"""pytest-html's page: where it is written, and what its hooks put into it."""
 
 from __future__ import annotations
 
 import contextlib
-from html import escape
-from typing import Any
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from pytest_html.basereport import BaseReport
 
-from pytest_llmeval.judged import explain
-from pytest_llmeval.report import leaderboard
-from pytest_llmeval.report.prompts import cut_line, shown
-from pytest_llmeval.report.text import safe
-from pytest_llmeval.results import ModelResult
-from pytest_llmeval.run import Run
-from pytest_llmeval.schema import PassRule, Record, RecordId, Sample
+from pytest_llmeval.report.links import Links
+from pytest_llmeval.report.page import page_html
+from pytest_llmeval.report.text import html
+from pytest_llmeval.schema import RecordId
 from pytest_llmeval.workers import is_worker
 
-CSS = """<style>
-.llmeval table{border-collapse:collapse;margin:.5em 0}
-.llmeval td,.llmeval th{border:1px solid #bbb;padding:.25em .6em;text-align:right}
-.llmeval td:first-child,.llmeval th:first-child,.llmeval td:nth-child(2){text-align:left}
-.llmeval .reason{white-space:pre-wrap}
-.llmeval-item h4{margin:.6em 0 .2em}
-.llmeval-item pre{white-space:pre-wrap;border-left:3px solid #bbb;padding-left:.6em;margin:0}
-</style>"""
+if TYPE_CHECKING:
+    from pytest_llmeval.run import Run
+    from pytest_llmeval.runs import LoadedRun
+
+
+class Source(Protocol):
+    """What the page is made of: a Run, which is read back when it is closed, or a run that was loaded."""
+
+    started_at: datetime
+    loaded: LoadedRun | None
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def planned_samples(self) -> int: ...
 
 
 OUR_PATH = pytest.StashKey[bool]()
@@ -57,81 +60,36 @@ def withdraw_html(config: pytest.Config, run: Run) -> None:
 
 
 class HtmlHooks:
-    """Fills pytest-html's page."""
+    """Fills pytest-html's page: our part above its table of items, and in each row how the item fared.
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    The stories of the items stand in our part, not in the rows: pytest-html keeps its rows in a script and draws
+    all of them anew at every click.
+    """
+
+    def __init__(self, source: Source, path: Path) -> None:
+        self._source = source
+        self._beside = path.expanduser().absolute().parent
 
     def pytest_html_report_title(self, report: Any) -> None:
-        report.title = f"Model evaluation {self._run.started_at:%Y-%m-%d %H:%M}"
-        report.set_data("renderCollapsed", ["all"])  # hundreds of stories: the reader opens those that matter
+        report.title = f"Model evaluation {self._source.started_at:%Y-%m-%d %H:%M}"
+        report.set_data("renderCollapsed", ["all"])  # hundreds of rows: the reader opens those that matter
 
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
-        if self._run.used:
-            rule = PassRule(self._run.options.passing)
-            prefix.append(summary_html(list(self._run.results()), rule))
+        if run := self._source.loaded:
+            prefix.append(page_html(run, self._links()))
 
     def pytest_html_results_table_header(self, cells: list[str]) -> None:
         cells.insert(2, '<th class="sortable" data-column-type="outcome">Outcome</th>')
 
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
-        record = self._record_of(report)
-        outcome = getattr(report, "llmeval_says", None) or (explain(record) if record else "")
-        cells.insert(2, f'<td class="col-outcome">{_text(outcome)}</td>')
+        cells[1] = f'<td class="col-testId">{html(report.nodeid)}</td>'  # pytest-html does not escape it
+        told = getattr(report, "llmeval_says", None) or getattr(report, "llmeval_told", "")
+        cells.insert(2, f'<td class="col-outcome">{html(told)}</td>')
 
     def pytest_html_results_table_html(self, report: pytest.TestReport, data: list[str]) -> None:
-        if record := self._record_of(report):
-            data[:] = [record_html(record)]
+        if (name := getattr(report, "llmeval", None)) and getattr(report, "llmeval_told", ""):
+            target = html(self._links().item(RecordId(*name)))
+            data[:] = [f"<p>{html(report.llmeval_told)}</p><p><a href='{target}'>all about it</a></p>"]
 
-    def _record_of(self, report: pytest.TestReport) -> Record | None:
-        name = getattr(report, "llmeval", None)
-        return self._run.store.get(RecordId(*name)) if name else None
-
-
-def summary_html(results: list[ModelResult], rule: PassRule) -> str:
-    """The leaderboard and the reasons behind what is not complete."""
-    reasons = "".join(
-        f"<p><b>{_text(r.spec.name)}</b></p><pre class='reason'>{_text(r.reason)}</pre>"
-        for r in results
-        if r.reason
-    )
-    notes = "".join(f"<p><b>{_text(r.spec.name)}</b>: {_text(n)}</p>" for r in results for n in r.notes)
-    return (
-        f"{CSS}<div class='llmeval'><h2>Leaderboard</h2>"
-        f"{_table(*leaderboard.table(results))}"
-        f"<p>{_text(leaderboard.conditions(results, rule))}</p>{notes}{reasons}</div>"
-    )
-
-
-def _table(headings: tuple[str, ...], *rows: tuple[str, ...]) -> str:
-    head = "".join(f"<th>{_text(cell)}</th>" for cell in headings)
-    body = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def record_html(record: Record) -> str:
-    """Prompt, and per sample: outcome, answer, program and output."""
-    samples = "".join(_sample_html(sample) for sample in record.samples)
-    return f"<div class='llmeval-item'>{_block('Prompt', shown(record.prompt))}{samples}</div>"
-
-
-def _sample_html(sample: Sample) -> str:
-    verdict, completion = sample.verdict, sample.completion
-    outcome = f"{verdict.outcome}: {verdict.detail}" if verdict.detail else str(verdict.outcome)
-    return (
-        _block(f"Outcome of sample {sample.index}", outcome)
-        + (_block("Cut to fit", cut_line(completion.cut)) if completion.cut else "")
-        + _block(
-            f"Answer ({completion.completion_tokens} tokens, {completion.finish_reason})", completion.text
-        )
-        + (_block(f"Program ({sample.program.rule})", sample.program.source) if sample.program else "")
-        + (_block("Output", verdict.output) if verdict.output else "")
-    )
-
-
-def _block(title: str, text: str) -> str:
-    return f"<h4>{_text(title)}</h4><pre>{_text(text)}</pre>"
-
-
-def _text(text: str) -> str:
-    return escape(safe(text))
+    def _links(self) -> Links:
+        return Links.for_samples(self._source.planned_samples, self._source.folder, self._beside)

@@ -1,23 +1,8 @@
-"""What was sent, for people: long prompts shortened, and what was cut of them in one line."""
+"""What was cut of a prompt, for people."""
 
 from __future__ import annotations
 
-from pytest_llmeval.schema import Cut, Prompt
-
-SHOWN_CHARACTERS = 6_000  # of a prompt at each end: a page of 100,000-token prompts would open in no browser
-
-
-def shown(prompt: Prompt) -> str:
-    """The prompt's text with the words around it; the middle of a long one is left out."""
-    text, left_out = prompt.text, len(prompt.text) - 2 * SHOWN_CHARACTERS
-    if left_out > 0:
-        text = (
-            f"{text[:SHOWN_CHARACTERS]}\n[… {left_out:,} characters are not shown here; results.jsonl has "
-            f"them …]\n{text[-SHOWN_CHARACTERS:]}"
-        )
-    system = f"[system] {prompt.system}\n\n" if prompt.system else ""
-    prefill = f"\n\n[the answer begins] {prompt.assistant_prefill}" if prompt.assistant_prefill else ""
-    return f"{system}{text}{prefill}"
+from pytest_llmeval.schema import Cut
 
 
 def cut_line(cut: Cut) -> str:

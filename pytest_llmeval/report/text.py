@@ -1,8 +1,10 @@
-"""Text that a model may have written, made harmless for terminals and plain-text files."""
+"""Text that a model may have written, made harmless for terminals, pages and Markdown."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from html import escape
 
 _KEPT = {"\n", "\t"}
 # Control, format (bidi overrides, zero width), surrogate, private use, unassigned.
@@ -21,3 +23,30 @@ def _spelled(character: str) -> str:
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def html(text: object) -> str:
+    """Any text as HTML: neither markup, nor the end of an attribute, nor something invisible."""
+    return escape(safe(str(text)))
+
+
+def code(text: object) -> str:
+    """Any text as a code span of one line of Markdown: no markup, link, mention or HTML in it takes effect.
+
+    A bar is escaped, because it would end a table's cell even in a code span.
+    """
+    line = " ".join(safe(str(text)).split()).replace("|", r"\|")
+    fence = "`" * (_longest_run(line) + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") or not line else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def fenced(text: str, language: str = "") -> str:
+    """Any text as a fenced block that it cannot end."""
+    fence = "`" * max(3, _longest_run(text) + 1)
+    return f"{fence}{language}\n{safe(text).rstrip()}\n{fence}"
+
+
+def _longest_run(text: str) -> int:
+    """Of backticks, which close a code span or a fence of the same length."""
+    return max((len(run) for run in re.findall("`+", text)), default=0)

@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "scoring": {"options", "sandbox"},
     "selection": {"options", "problems", "registry", "samples"},
     "results": {"batch", "engines", "metrics"},
+    "runs": {"engines", "results", "store"},
     "exact_match": {"extraction"},  # reads programs as safely as extraction does
     "keys": {"devices", "options", "prompting"},
     "manifest": {"devices", "keys", "prompting"},
@@ -55,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     "gate": {"metrics", "registry", "store"},  # judges what runs left on disk; gating.py joins it to pytest
     "commands": {"devices", "registry", "sandbox"},  # each is imported when it is called
     "judged": {"benchmarking"},
-    "testing": {"engines", "problems"},
+    "testing": {"engines", "problems", "store"},
 }
 # These join stages: run everything below pytest, collection and outcomes the items, hooks and report the rest.
 JOINERS = {"workers", "run", "collection", "outcomes", "gating", "hooks", "report"}

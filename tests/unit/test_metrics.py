@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pytest_llmeval.metrics.intervals import wilson
@@ -116,3 +118,11 @@ def test_what_an_engine_answered_after_it_died_enters_no_figure_of_speed():
     assert figures.in_batch.response_s == pytest.approx(2.5)
     assert figures.batch_tok_s is None, "the batch's wall time holds the restart"
     assert figures.solved == 2
+
+
+def test_reused_samples_enter_no_figure_of_speed():
+    fresh = record(Outcome.PASSED)
+    old = replace(record(Outcome.PASSED, decode_s=50.0).samples[0], index=1, reused_from="20260101_000000")
+    figures = summarise([replace(fresh, samples=(*fresh.samples, old))], batch_s=1.0)
+    assert figures.in_batch.response_s == pytest.approx(2.5)
+    assert (figures.batch_tok_s, figures.output_tokens) == (11.0, 11)

@@ -1,0 +1,135 @@
+"""What became of one item, in full: prompt, and per sample answer, program, failure, output, timings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_llmeval.judged import explain
+from pytest_llmeval.report import highlight
+from pytest_llmeval.report.prompts import cut_line
+from pytest_llmeval.report.text import html
+from pytest_llmeval.schema import Cut, Outcome, PassRule, Program, Record, Sample, Timing
+
+HIGHLIGHTED = 4  # programs per item; colours cost half a millisecond each
+SHOWN_CHARS = 20_000  # of any one text
+LISTED = 100  # samples shown in full; the prediction file has all
+
+
+def item_html(record: Record, rule: PassRule, prediction: str) -> str:
+    """Everything about one item; `prediction` is the address of its file."""
+    order = sorted(record.samples, key=lambda sample: (sample.verdict.passed, sample.index))
+    told = "".join(_sample(sample, number < HIGHLIGHTED) for number, sample in enumerate(order[:LISTED]))
+    left = (
+        f"<p>{len(order) - LISTED} more samples are in the prediction file.</p>"
+        if len(order) > LISTED
+        else ""
+    )
+    return (
+        f"<p class=verdict>{html(explain(record, rule))}</p>"
+        f"<p><a href='{html(prediction)}'>prediction file</a></p>"
+        f"{_prompt(record)}{told}{left}"
+    )
+
+
+def _prompt(record: Record) -> str:
+    prompt = record.prompt
+    cut = next((sample.completion.cut for sample in record.samples if sample.completion.cut), None)
+    title = f"Prompt ({prompt.style})"
+    system = _block("System prompt", prompt.system) if prompt.system else ""
+    prefill = (
+        _block("Beginning of the answer, as given", prompt.assistant_prefill)
+        if prompt.assistant_prefill
+        else ""
+    )
+    if cut is None:
+        return f"{system}{_block(title, prompt.text)}{prefill}"
+    return (
+        f"{system}<h5>{html(title)}, {html(cut_line(cut))}</h5><pre>{_sent(prompt.text, cut)}</pre>{prefill}"
+    )
+
+
+def _sent(text: str, cut: Cut) -> str:
+    """The spans that were sent, and between them how much was not."""
+    parts, position = [], 0
+    for start, end in (*cut.kept, (len(text), len(text))):
+        if start > position:
+            parts.append(f"<mark>[{start - position} characters were not sent]</mark>")
+        parts.append(_shown(text[start:end]))
+        position = end
+    return "".join(parts)
+
+
+def _sample(sample: Sample, coloured: bool) -> str:
+    verdict, completion, program = sample.verdict, sample.completion, sample.program
+    facts = [
+        f"{_count(completion.completion_tokens)} tokens, ended by {completion.finish_reason or 'nothing known'}",
+        *_timings(completion.timing),
+        f"judged in {_seconds(verdict.wall_s)}",
+        *(["is the canonical solution"] if sample.exact_match else []),
+        *(
+            [f"generated in run {sample.reused_from}: its times are not this run's"]
+            if sample.reused_from
+            else []
+        ),
+    ]
+    state = "pass" if verdict.passed else "fault" if verdict.outcome.is_fault else "fail"
+    failure = (
+        ""
+        if verdict.passed
+        else f"<pre class=failure>{html(_failure(verdict.outcome, verdict.detail))}</pre>"
+    )
+    return (
+        f"<section class='sample {state}'><h5>Sample {sample.index}: {html(verdict.outcome)}</h5>"
+        f"{failure}<p class=facts>{html('; '.join(facts))}</p>"
+        f"{_block('Answer', completion.text)}{_program(program, coloured)}"
+        f"{_block('Output of the program', verdict.output) if verdict.output else ''}</section>"
+    )
+
+
+def _failure(outcome: Outcome, detail: str) -> str:
+    return f"{outcome}: {detail}" if detail else str(outcome)
+
+
+def _program(program: Program | None, coloured: bool) -> str:
+    if program is None:
+        return "<h5>Program</h5><p>No program was found in the answer.</p>"
+    repairs = f"; repaired: {', '.join(program.repairs)}" if program.repairs else ""
+    short = len(program.source) <= highlight.MAX_CHARS
+    shown = highlight.python(program.source) if coloured and short else _shown(program.source)
+    return f"<h5>Program ({html(program.rule + repairs)})</h5><pre class=code>{shown}</pre>"
+
+
+def _timings(timing: Timing | None) -> Sequence[str]:
+    if timing is None:
+        return ["times not measured"]
+    spans = {
+        "queued": timing.queue_s,
+        "first token after": timing.ttft_s,
+        "then": timing.decode_s,
+        "in all": timing.e2e_s,
+    }
+    told = [f"{name} {_seconds(value)}" for name, value in spans.items() if value is not None]
+    disturbed = [f"not a figure of speed: {timing.disturbed}"] if timing.disturbed else []
+    return [f"{', '.join(told)} with {timing.concurrency} requests together", *disturbed]
+
+
+def _seconds(value: float | None) -> str:
+    return "a time not measured" if value is None else f"{value:.3f} s"
+
+
+def _count(value: int | None) -> str:
+    return "unknown many" if value is None else str(value)
+
+
+def _block(title: str, text: str) -> str:
+    return f"<h5>{html(title)}</h5><pre>{_shown(text)}</pre>"
+
+
+def _shown(text: str) -> str:
+    """A text, of a very long one the beginning and the end."""
+    left_out = len(text) - SHOWN_CHARS
+    if left_out <= 0:
+        return html(text)
+    half = SHOWN_CHARS // 2
+    gap = f"<mark>[{left_out} characters are in the prediction file only]</mark>"
+    return f"{html(text[:half])}{gap}{html(text[-half:])}"

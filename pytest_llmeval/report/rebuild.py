@@ -1,0 +1,136 @@
+"""Every report of a run once more, from what lies in its folder: no model, no device, no sandbox.
+
+The page is pytest-html's, so pytest runs, with an item for each Record that only repeats its verdict, and with
+no other plugin, no configuration and no terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from pytest_llmeval.errors import LLMEvalError
+from pytest_llmeval.judged import explain
+from pytest_llmeval.report.html import HtmlHooks
+from pytest_llmeval.report.text import safe
+from pytest_llmeval.runs import LoadedRun, load_run
+from pytest_llmeval.schema import Record, RecordId
+
+PLUGINS = ("pytest_metadata.plugin", "pytest_html.plugin")
+
+
+def command(arguments: Sequence[str]) -> int:
+    """`python -m pytest_llmeval report RUN`."""
+    parser = argparse.ArgumentParser(prog="python -m pytest_llmeval report", description=__doc__)
+    parser.add_argument("run", type=Path, help="the folder of a run, e.g. reports/latest")
+    given = parser.parse_args(arguments)
+    run = load_run(given.run)
+    rebuild(run)
+    sys.stdout.write(f"{run.folder}\n")
+    return 0
+
+
+def rebuild(run: LoadedRun) -> None:
+    """Write a run's page anew.
+
+    Raises:
+        LLMEvalError: pytest could not make the page.
+    """
+    path = run.folder / "report.html"
+    arguments = [f"--html={path}", "--self-contained-html", "-c", os.devnull, f"--rootdir={run.folder}"]
+    plugins = [argument for name in PLUGINS for argument in ("-p", name)]
+    quiet = ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:llmeval_bench"]
+    with _environment(
+        {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": None, "PYTEST_PLUGINS": None}
+    ):
+        code = pytest.main([*arguments, *plugins, *quiet], plugins=[_Replay(run)])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+        raise LLMEvalError(f"{path} could not be made: pytest ended with {code!r}")
+
+
+@contextmanager
+def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    _set(changes)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@dataclass
+class _Source:
+    """What HtmlHooks makes the page of."""
+
+    loaded: LoadedRun | None
+    folder: Path
+    started_at: datetime
+    planned_samples: int
+
+
+class _Replay:
+    """A pytest plugin whose items are a run's Records."""
+
+    def __init__(self, run: LoadedRun) -> None:
+        self._run = run
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        run, path = self._run, Path(session.config.option.htmlpath)
+        source = _Source(run, run.folder, run.started_at, run.samples)
+        session.config.pluginmanager.register(HtmlHooks(source, path), "llmeval_html")
+
+    def pytest_collection(self, session: pytest.Session) -> bool:
+        session.items = [
+            _RecordItem.from_parent(session, name=_item_name(n), run=self._run, of=n)
+            for n in self._run.records
+        ]
+        session.testscollected = len(session.items)
+        session.config.hook.pytest_collection_finish(session=session)
+        return True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: _RecordItem
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        report.llmeval = list(item.record.record_id)  # type: ignore[attr-defined]
+        report.llmeval_told = safe(explain(item.record, self._run.rule))  # type: ignore[attr-defined]
+        return report
+
+
+class _RecordItem(pytest.Item):
+    """Passes, fails or errs as the Record's own item did."""
+
+    def __init__(self, *, run: LoadedRun, of: RecordId, **kwargs: object) -> None:
+        super().__init__(**kwargs)  # type: ignore[arg-type]
+        self._rule = run.rule
+        self.record: Record = run.records[of]
+        self._nodeid = self.name
+
+    def setup(self) -> None:
+        if self.record.is_fault:
+            pytest.fail(safe(explain(self.record)), pytrace=False)
+
+    def runtest(self) -> None:
+        if not self.record.passes(self._rule):
+            pytest.fail(safe(explain(self.record, self._rule)), pytrace=False)
+
+
+def _item_name(name: RecordId) -> str:
+    return f"{name.problem_set}[{name.model}-{name.task_id}]"
