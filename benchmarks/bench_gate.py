@@ -105,7 +105,9 @@ def compare(seed: int, n: int, calibration: int, drop: float, slower: float) -> 
         changed["one"] = worse_by(models["one"], drop)
     now = {name: run_of(model, n, rng, slower if name == "one" else 0.0) for name, model in changed.items()}
     gate = Gate(Policy(), Baseline("simulated", [*baseline.runs, *more]))
-    return gate.judge(RunFigures("now", "", now), Scope(MODELS, MODELS))
+    return gate.judge(
+        RunFigures("now", "", now), Scope(MODELS, {name: model.tallies for name, model in now.items()})
+    )
 
 
 def _run(models: dict[str, Simulated], n: int, rng: random.Random) -> RunFigures:

@@ -227,7 +227,9 @@ def gate(arguments: Sequence[str]) -> int:
     policy = load_policy(given.registry or usual, Path("pyproject.toml"), given.rule, known)
     judge = Gate(policy, against)
     # What the registry knew when the run was made is not on record: a model that is not in the run is missing.
-    findings = judge.judge(run, Scope(tuple(run.models), tuple(run.models)))
+    findings = judge.judge(
+        run, Scope(tuple(run.models), {name: figures.tallies for name, figures in run.models.items()})
+    )
     for line, _ in gate_lines(judge, findings, what_changed(judge, run), given.verbose):
         _say(line)
     return TESTS_FAILED if failing(findings, policy) else 0

