@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
+from pytest_llmeval.gate.commands import gate
 from pytest_llmeval.store import read_records
 
 PROBLEMS = 164
@@ -21,7 +24,7 @@ def findings(run: Path) -> list[str]:
     ]
     if missing:
         return missing
-    return [*_about_records(run), *_about_summary(run), *_about_page(run)]
+    return [*_about_records(run), *_about_summary(run), *_about_page(run), *_about_gate(run)]
 
 
 def _about_records(run: Path) -> list[str]:
@@ -47,6 +50,21 @@ def _about_page(run: Path) -> list[str]:
     page = (run / "report.html").read_text(encoding="utf-8")
     wanted = ("Leaderboard", *MODELS, "has_close_elements")
     return [f"report.html does not mention {text}" for text in wanted if text not in page]
+
+
+def _about_gate(run: Path) -> list[str]:
+    """Held against itself nothing is worse; held against the greedy entry, the hot one's losses are named."""
+    itself, said = _judged(run)
+    wrong = [] if itself == 0 and "regressed" not in said else [f"against itself the run is worse: {said}"]
+    _, said = _judged(run, 'compare.tiny_coder_hot="tiny_coder"')
+    return wrong if "newly failed: HumanEval/" in said else [*wrong, f"the gate names no loss: {said}"]
+
+
+def _judged(run: Path, *rules: str) -> tuple[int, str]:
+    """Exit code and words of the gate, by its default rules and these."""
+    with redirect_stdout(StringIO()) as said:
+        code = gate([str(run), "--baseline", str(run), *(f"--rule={rule}" for rule in rules)])
+    return code, said.getvalue()
 
 
 if __name__ == "__main__":

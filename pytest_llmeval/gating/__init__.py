@@ -43,9 +43,10 @@ def install(config: pytest.Config, run: Run) -> None:
 def _rules_are_written(run: Run, project: Path) -> bool:
     from pytest_llmeval.registry import gate_table
 
-    return bool(gate_table(run.options.registry)) or (
-        project.is_file() and "pytest_llmeval.gate" in project.read_text(encoding="utf-8", errors="replace")
-    )
+    if gate_table(run.options.registry):
+        return True
+    text = project.read_text(encoding="utf-8", errors="replace") if project.is_file() else ""
+    return "pytest_llmeval" in text and "gate" in text  # perhaps: the rules say so when they are read
 
 
 def _load(run: Run, project: Path) -> Gate:

@@ -88,6 +88,7 @@ def folder(tmp_path):
     (tmp_path / "engine/m.probe.json").write_text(json.dumps({"completions": answers}))
     manifest = {"run_id": "r", "selected": {"m": 3}, "machine": {"gpus": ["H100"]}, "seed": 0}
     manifest["models"] = {"m": {"model": "/home/me/weights", "sampling": {"temperature": 0.0}}}
+    manifest["asked"] = {"m": [{"problem_set": "s", "problems": 3, "sampling": {"temperature": 0.7, "n": 3}}]}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     figures = {"batch_tok_s": 400.0}
     summary = {"models": {"m": {"status": "faulted", "reason": "out of memory", "figures": figures}}}
@@ -100,12 +101,26 @@ def test_a_run_is_read_from_what_it_left(folder):
     assert model.tallies == {
         Task("s", "T/0"): Tally(2, 1, 1, 0, 15.0, model.tallies[Task("s", "T/0")].prompt)
     }
-    assert (model.selected, model.faults, model.reason, model.greedy) == (3, 2, "out of memory", True)
+    assert (model.selected, model.faults, model.reason, model.greedy) == (3, 2, "out of memory", False)
     assert model.measures == pytest.approx(
         {"response_time": 2.0, "first_token": 0.2, "output_speed": 15.0, "batch_speed": 400.0}
     )
-    assert model.conditions["device"] == "H100"
+    assert (model.conditions["device"], model.conditions["sampling.temperature"]) == ("H100", "0.7")
     assert model.settings["model"] == "weights"  # whose folder it lies in is nobody's business
+
+
+def test_greedy_answers_to_a_problem_are_one_sample_however_many_there_are(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["asked"]["m"][0]["sampling"]["temperature"] = 0.0
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    model = read_run(folder).models["m"]
+    assert model.greedy
+    assert [tally.n for tally in model.tallies.values()] == [1]
+
+
+def test_without_a_manifest_answers_that_never_differ_are_taken_for_greedy(folder):
+    (folder / "manifest.json").unlink()
+    assert read_run(folder).models["m"].greedy  # both samples of T/0 read the same
 
 
 def test_records_alone_are_a_baseline_without_speeds(folder, tmp_path):

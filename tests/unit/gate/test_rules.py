@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from pytest_llmeval.errors import ConfigurationError
-from pytest_llmeval.gate.rules import load_policy
+from pytest_llmeval.gate.rules import RULES, Policy, load_policy
 from pytest_llmeval.registry import load_registry
 
 KNOWN = ["qwen3_8b", "qwen3_8b_awq"]
@@ -48,6 +52,15 @@ def test_the_command_line_lies_over_pyproject_over_the_registry_over_what_it_inc
     assert (policy.output_speed.threshold, policy.alpha) == (8, 0.01)
     assert policy.inconclusive == "fail"
     assert not policy.energy.on
+
+
+def test_the_docs_show_the_rules_as_they_are_by_default():
+    page = (Path(__file__).parents[3] / "docs/gate.md").read_text()
+    shown = next(block for block in re.findall(r"```toml\n(.*?)```", page, re.S) if "alpha" in block)
+    table = tomllib.loads(shown)["gate"]
+    del table["models"]
+    assert Policy.model_validate(table) == Policy()
+    assert set(RULES) <= set(table)
 
 
 def test_floors_and_limits_need_no_baseline(load):
