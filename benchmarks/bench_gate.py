@@ -1,6 +1,6 @@
 """Does the gate keep its promises? Simulated comparisons through the code that judges real runs.
 
-    python benchmarks/bench_gate.py [--comparisons 2000] [--seed 1]
+    python benchmarks/bench_gate.py [--comparisons 2000] [--seed 1] [--only TEXT]
 
 A/A: five models, every rule, nothing changed; how many comparisons raise any false alarm (promised: at most 5 %).
 Drops: one of the five models loses 8 points, others stay; how often that is found, and how often anything else is.
@@ -18,10 +18,11 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from pytest_llmeval.gate.baseline import Baseline
 from pytest_llmeval.gate.figures import MEASURES, ModelFigures, RunFigures, Tally, Task
@@ -131,20 +132,32 @@ ROWS = (
     Row("A/A, ten samples", 10, 5),
     Row("8 points lost, one sample", 1, 5, drop=0.08),
     Row("8 points lost, ten samples", 10, 5, drop=0.08),
-    Row("3 points lost, ten samples", 10, 5, drop=0.03),
+    Row("3 points lost (the margin), one sample", 1, 5, drop=0.03),
+    Row("3 points lost (the margin), ten samples", 10, 5, drop=0.03),
     Row("20 % slower, five runs", 1, 5, slower=math.log(1.2)),
     Row("20 % slower, twenty runs", 1, 20, slower=math.log(1.2)),
 )
 
 
-def told(row: Row, seed: int) -> tuple[bool, bool, bool, Counter[str]]:
-    """Whether accuracy and a speed of the changed model were found, whether anything else was, all conclusions."""
+class Told(NamedTuple):
+    """What one comparison came to. `accuracy`, `speed`: found in the changed model; `false`: anything else;
+    `unchanged`: the changed model's accuracy was called so."""
+
+    accuracy: bool
+    speed: bool
+    false: bool
+    unchanged: bool
+    conclusions: Counter[str]
+
+
+def told(row: Row, seed: int) -> Told:
     findings = compare(seed, row.n, row.calibration, row.drop, row.slower)
     alarms = [f for f in findings if f.conclusion is Conclusion.REGRESSED]
     accuracy = any(f.model == "one" and f.rule == "accuracy" for f in alarms)
     speed = any(f.model == "one" and f.rule in MEASURES for f in alarms)
     false = any(f.model != "one" or not _was_changed(f, row) for f in alarms)
-    return accuracy, speed, false, Counter(str(f.conclusion) for f in findings)
+    unchanged = any(f.id == "gate::one::accuracy" and f.conclusion is Conclusion.UNCHANGED for f in findings)
+    return Told(accuracy, speed, false, unchanged, Counter(str(f.conclusion) for f in findings))
 
 
 def _was_changed(finding: Finding, row: Row) -> bool:
@@ -154,24 +167,25 @@ def _was_changed(finding: Finding, row: Row) -> bool:
     )
 
 
-def lines(results: Callable[[Row], Iterable[tuple[bool, bool, bool, Counter[str]]]]) -> Iterator[str]:
-    yield "| what is true | comparisons | found in accuracy | found in a speed | a false alarm | inconclusive |"
+def lines(rows: Iterable[Row], results: Callable[[Row], Iterable[Told]]) -> Iterator[str]:
+    yield "| what is true | comparisons | found | called unchanged | a false alarm | inconclusive |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
-    for row in ROWS:
+    for row in rows:
         every = list(results(row))
-        conclusions: Counter[str] = sum((counted for *_, counted in every), Counter())
-        accuracy, speed, false = (sum(column) for column in list(zip(*every, strict=True))[:3])
+        conclusions: Counter[str] = sum((one.conclusions for one in every), Counter())
         undecided = conclusions["inconclusive"] / sum(conclusions.values())
+        found = [one.accuracy if row.drop else one.speed for one in every]
         yield (
-            f"| {row.says} | {len(every)} | {share(accuracy, every) if row.drop else ''} | "
-            f"{share(speed, every) if row.slower else ''} | {share(false, every)} | {100 * undecided:.0f} % |"
+            f"| {row.says} | {len(every)} | {share(found) if row.drop or row.slower else ''} | "
+            f"{share([one.unchanged for one in every]) if row.drop else ''} | "
+            f"{share([one.false for one in every])} | {100 * undecided:.0f} % |"
         )
 
 
-def share(count: int, every: list[object]) -> str:
+def share(happened: Sequence[bool]) -> str:
     """With twice the standard error of a simulated share."""
-    p = count / len(every)
-    return f"{100 * p:.1f} ± {200 * math.sqrt(p * (1 - p) / len(every)):.1f} %"
+    p = sum(happened) / len(happened)
+    return f"{100 * p:.1f} ± {200 * math.sqrt(p * (1 - p) / len(happened)):.1f} %"
 
 
 def main() -> None:
@@ -179,16 +193,17 @@ def main() -> None:
     parser.add_argument("--comparisons", type=int, default=2000, help="of A/A; other rows take a quarter")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose name holds this")
     given = parser.parse_args()
     began = time.monotonic()
     with ProcessPoolExecutor(given.processes) as pool:
 
-        def results(row: Row) -> Iterable[tuple[bool, bool, bool, Counter[str]]]:
+        def results(row: Row) -> Iterable[Told]:
             count = given.comparisons // (4 if row.drop or row.slower else 1)
             seeds = range(given.seed * 1_000_000, given.seed * 1_000_000 + count)
             return pool.map(partial(told, row), seeds, chunksize=20)
 
-        for line in lines(results):
+        for line in lines([row for row in ROWS if given.only in row.says], results):
             print(line, flush=True)
     print(f"\n{time.monotonic() - began:.0f} s")
 

@@ -17,6 +17,7 @@ from pytest_llmeval.gate.rules import RelativeRule
 from pytest_llmeval.gate.student import Prediction, predict, t_mean, t_quantile
 
 LEAST_RUNS = 5
+NOISE = "would tell what is noise"
 MOST_RUNS = 200
 LENGTH = Measure("output tokens per answer", "tokens", True)
 
@@ -54,7 +55,7 @@ def judge_measure(
         missing = LEAST_RUNS - len(before)
         says = (
             f"{_shift(measure, before, after)}; {missing} more calibration run{'s' if missing > 1 else ''} of the "
-            f"baseline would tell what is noise"
+            f"baseline {NOISE}"
         )
         return within_or(within, model, name, Conclusion.INCONCLUSIVE, says)
     return _evidence(name, model, rule, before, after, confidence)
@@ -156,8 +157,8 @@ def more_runs(
         return f"about {more} more calibration run{'s' if more > 1 else ''} (now {runs}) would decide"
     least = 100 * math.expm1(t_quantile(confidence, MOST_RUNS) * deviation)
     return (
-        f"no number of calibration runs would decide: single runs vary too much for this threshold; "
-        f"one above {least:.1f} % could be held"
+        f"no number of calibration runs would decide: runs vary too much for this threshold "
+        f"(one above {least:.1f} % could be held)"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pytest_llmeval.gate.figures import MEASURES
 from pytest_llmeval.gate.findings import Conclusion, Finding
 from pytest_llmeval.gate.judge import Gate
+from pytest_llmeval.gate.relative import NOISE
 
 Line = tuple[str, dict[str, bool]]
 COLOURS = {
@@ -55,7 +56,7 @@ def _shared(finding: Finding) -> str | None:
         return "; ".join((reason, *finding.details))
     if finding.conclusion is Conclusion.UNCHANGED and not finding.rule.startswith("accuracy"):
         return str(finding.conclusion)
-    if finding.conclusion is Conclusion.INCONCLUSIVE and "calibration" in finding.says:
+    if finding.says.endswith(NOISE):
         return finding.says.rpartition("; ")[2]
     return None
 

@@ -102,7 +102,12 @@ class GateHooks:
             model: frozenset(Task(t.problem.problem_set, t.problem.task_id) for t in tasks)
             for model, tasks in self._run.plan.items()
         }
-        return Scope(tuple(self._run.specs), planned, biased, stopped, self._deselected)
+        registered = dict.fromkeys(self._run.specs)
+        if (
+            self._run.options.samples and self._gate.baseline
+        ):  # a file stands for the registry: nothing is gone
+            registered.update(dict.fromkeys(self._gate.baseline.first.models))
+        return Scope(tuple(registered), planned, biased, stopped, self._deselected)
 
     def _document(self) -> dict[str, Any]:
         baseline = self._gate.baseline
