@@ -14,9 +14,10 @@ from functools import partial
 
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox import selftest
+from pytest_llmeval.sandbox.cores import lanes
 from pytest_llmeval.sandbox.interpreter import Interpreter, describe
 from pytest_llmeval.sandbox.isolation import Isolation, Level
-from pytest_llmeval.sandbox.jobs import Job, Jobs, fault
+from pytest_llmeval.sandbox.jobs import Batch, Job, Jobs, fault
 from pytest_llmeval.sandbox.launch import Means
 from pytest_llmeval.sandbox.limits import Limits, calibrated
 from pytest_llmeval.sandbox.worker import Calls, Task, Unclear, Worker
@@ -50,7 +51,7 @@ class Executor:
         self._workers = workers or _cores()
         self._limits = limits or Limits()
         self._python, self._site = python, tuple(site)
-        self._jobs = Jobs(self._workers)
+        self._jobs = Jobs(self._workers, lanes())
         self._calls = Calls()
         self._started: list[_Thread] = []
         self._isolation: Isolation | None = None
@@ -204,15 +205,15 @@ class _Thread(threading.Thread):
             try:
                 self._judge(batch)
             finally:
-                self._jobs.finished()
+                self._jobs.finished(batch)
 
-    def _judge(self, batch: list[Job]) -> None:
+    def _judge(self, batch: Batch) -> None:
         """Resolve the batch's jobs; what a lost worker leaves goes back to the queue."""
-        left = list(batch)
+        left = list(batch.jobs)
         try:
             if self._worker is None:
                 self._worker = self._make()
-            for verdict in self._worker.judge([job.task for job in batch]):
+            for verdict in self._worker.judge([job.task for job in batch.jobs], batch.cores):
                 self._settle(left.pop(0), verdict)
         except Exception as error:  # whatever it is: every job must still be resolved
             self._replace()
@@ -234,7 +235,7 @@ class _Thread(threading.Thread):
             job.task = replace(job.task, live=True)
             self._requeue(job, first=True)
         elif verdict.outcome is Outcome.TIMEOUT and not job.alone:
-            job.alone = True  # others may have slowed it down: once more with the machine to itself
+            job.alone = True  # others may have slowed it down: once more with a core to itself
             job.task = replace(job.task, live=True, alone=True)
             self._requeue(job)
         else:

@@ -74,7 +74,7 @@ def describe(python: str, site: Iterable[str] = ()) -> Interpreter:
     """Ask `python` where it lives; SandboxFault where it does not run."""
     try:
         answer = subprocess.run(
-            [python, "-I", "-S", "-c", _DESCRIBE], capture_output=True, text=True, timeout=30, check=True
+            [python, "-I", "-S", "-c", _DESCRIBE], capture_output=True, text=True, timeout=120, check=True
         )
         executable, stdlib, prefix, implementation, version = json.loads(answer.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:

@@ -7,6 +7,7 @@ from collections import OrderedDict, deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from pytest_llmeval.sandbox.cores import Lanes
 from pytest_llmeval.sandbox.worker import Task
 from pytest_llmeval.schema import Outcome, Problem, Verdict
 
@@ -28,16 +29,30 @@ class Job:
             self.future.set_result(verdict)
 
 
-class Jobs:
-    """Jobs of one problem leave together; those that must run alone wait until nothing else runs."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Jobs of one problem to run now, on these cores only (none named: on any)."""
 
-    def __init__(self, workers: int) -> None:
+    jobs: list[Job]
+    alone: bool = False
+    cores: tuple[int, ...] = ()
+
+
+class Jobs:
+    """Jobs of one problem leave together; those that must run alone have a core to themselves.
+
+    Where there is no core to spare they wait until nothing else runs, and everything else waits for them.
+    """
+
+    def __init__(self, workers: int, lanes: Lanes | None = None) -> None:
         self._workers = workers
+        self._lanes = lanes if workers > 1 else None
         self._changed = threading.Condition()
         self._by_problem: OrderedDict[Problem, deque[Job]] = OrderedDict()
         self._alone: deque[Job] = deque()
         self._waiting = 0
         self._running = 0
+        self._on_any_core = 0  # running batches that may be on the core that is to be kept free
         self._one_runs_alone = False
         self._closed = False
 
@@ -55,38 +70,48 @@ class Jobs:
             self._changed.notify()
             return True
 
-    def take(self) -> list[Job]:
-        """Jobs of one problem to run now; blocks until there are some, empty once the queue is closed."""
+    def take(self) -> Batch | None:
+        """What to run now; blocks until there is something, None once the queue is closed."""
         with self._changed:
-            while True:
-                if self._closed:
-                    return []
-                if self._one_runs_alone:
-                    self._changed.wait()
-                elif self._by_problem:
-                    self._running += 1
+            while not self._closed:
+                if self._one_may_run_alone():
+                    return self._one_alone()
+                if self._by_problem and (self._lanes or not self._one_runs_alone):
                     return self._batch()
-                elif self._alone and not self._running:
-                    self._running += 1
-                    self._one_runs_alone = True
-                    return [self._alone.popleft()]
-                else:
-                    self._changed.wait()
+                self._changed.wait()
+            return None
 
-    def _batch(self) -> list[Job]:
+    def _one_may_run_alone(self) -> bool:
+        if not self._alone or self._one_runs_alone:
+            return False
+        return not self._on_any_core if self._lanes else not (self._running or self._by_problem)
+
+    def _one_alone(self) -> Batch:
+        self._running += 1
+        self._one_runs_alone = True
+        return Batch([self._alone.popleft()], alone=True, cores=self._lanes.alone if self._lanes else ())
+
+    def _batch(self) -> Batch:
+        self._running += 1
         problem, jobs = next(iter(self._by_problem.items()))
         share = max(1, -(-self._waiting // self._workers))
         batch = [jobs.popleft() for _ in range(min(len(jobs), BATCH, share))]
         self._waiting -= len(batch)
         if not jobs:
             del self._by_problem[problem]
-        return batch
+        if self._lanes and (self._alone or self._one_runs_alone):
+            return Batch(batch, cores=self._lanes.others)
+        self._on_any_core += 1
+        return Batch(batch)
 
-    def finished(self) -> None:
-        """The batch of the last `take` is done with."""
+    def finished(self, batch: Batch) -> None:
+        """A batch of `take` is done with."""
         with self._changed:
             self._running -= 1
-            self._one_runs_alone = False
+            if batch.alone:
+                self._one_runs_alone = False
+            elif not batch.cores:
+                self._on_any_core -= 1
             self._changed.notify_all()
 
     def close(self) -> list[Job]:

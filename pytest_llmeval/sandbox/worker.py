@@ -79,6 +79,7 @@ class Worker:
         self._numbers = itertools.count(1)
         self._told_bytes = 0
         self._tells_anew = False
+        self._cores: list[int] = []
         self._ids = itertools.count(1)
         self._work = tempfile.mkdtemp(prefix="llmeval-") if means is Means.RLIMITS else ""
         self._zygotes: list[Zygote] = []
@@ -100,8 +101,14 @@ class Worker:
                 raise
         self._candidates, self._checkers = self._zygotes
 
-    def judge(self, tasks: Sequence[Task]) -> Iterator[Verdict | SandboxFault | Unclear]:
-        """The verdicts of samples of one problem, in order; WorkerLost where they stop coming."""
+    def judge(
+        self, tasks: Sequence[Task], cores: Sequence[int] = ()
+    ) -> Iterator[Verdict | SandboxFault | Unclear]:
+        """The verdicts of samples of one problem, in order; WorkerLost where they stop coming.
+
+        All that is done for them is done on `cores`, where any are named.
+        """
+        self._cores = list(cores)
         split = tasks[0].problem.channel is Channel.SPLIT
         first_id, sent = next(self._ids), 0
         self._ids = itertools.count(first_id + len(tasks))
@@ -110,7 +117,8 @@ class Worker:
                 self._send_tests(tasks[0].problem, len(tasks))
             for index, task in enumerate(tasks):
                 while sent < len(tasks) and _may_send(tasks[sent], sent - index):
-                    self._candidates.send(_message(first_id + sent, tasks[sent]))
+                    message = _message(first_id + sent, tasks[sent])
+                    self._candidates.send(message | {"cores": self._cores})
                     sent += 1
                 patience_s = task.limits.wall_s * (PATIENCE if task.alone else 1) + GRACE_S
                 report, output = self._candidates.receive_report(patience_s)
@@ -160,6 +168,7 @@ class Worker:
             "tests": tests,
             "forget": self._tells_anew,
             "count": count,
+            "cores": self._cores,
             "calls": is_news,
         }
         self._tells_anew = False

@@ -35,6 +35,14 @@ def isolated(request: pytest.FixtureRequest) -> Iterator[Executor]:
     executor.close()
 
 
+@pytest.fixture(scope="session", params=["A", "B"])
+def protected(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    """An executor at each level that protects everything; verdicts are reached in the same way at the others."""
+    executor = started(request.param)
+    yield executor
+    executor.close()
+
+
 @pytest.fixture(scope="session", params=["A", ALONE, "B", "B-", "C"])
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     """An executor at each level; nothing hostile to this machine may be given to it."""

@@ -36,7 +36,7 @@ SQUARE = problem("assert candidate(3) == 9\nassert candidate(-4) == 16")
 
 def judged(executor: Executor, source: str, task: Problem = SQUARE, limits: Limits | None = None) -> Verdict:
     """The verdict of one source."""
-    return executor.submit(Program(source, "test"), task, limits).result(timeout=60)
+    return executor.submit(Program(source, "test"), task, limits).result(timeout=300)
 
 
 def still_judges(executor: Executor) -> bool:

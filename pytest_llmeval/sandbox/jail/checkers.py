@@ -42,11 +42,13 @@ def _tell_lost(verdicts: int, code: int) -> None:
 def _host(level: str, control: int, link: socket.socket, verdicts: int) -> NoReturn:
     """Judge batch after batch; the parent knows which problems this process holds."""
     known: dict[int, checker.Tests | str] = {}
+    cores = confine.Cores()
     try:
         if level != "A":  # where no pid namespace ends with the zygote
             confine.kernel_rule(kernel.PR_SET_PDEATHSIG, signal.SIGKILL, level)
         while True:
             batch = wire.read_message(control)
+            cores.keep_to(batch["cores"])
             tests = _tests(control, batch, known)
             if isinstance(tests, str) or tests.leaves_no_trace:
                 if checker.serve(link, verdicts, tests, batch["count"]):

@@ -19,6 +19,8 @@ MAX_DRAWN = 10_000  # elements taken from an iterator before the rest is cut
 _BIG = 1 << 62
 _write = json.JSONEncoder(separators=(",", ":")).encode
 _SCALARS = frozenset((type(None), bool, str, float))
+_INTEGERS = frozenset((int,))
+_WRITTEN_AS_THEY_ARE = _SCALARS | _INTEGERS
 
 
 class NotPlainData(Exception):
@@ -75,6 +77,11 @@ def encode(value: Any, depth: int = 0) -> Any:
 
 
 def _items(values: Any, depth: int) -> list[Any]:
+    kinds = set(map(type, values))
+    if kinds <= _SCALARS:
+        return list(values)
+    if kinds == _INTEGERS and min(values) > -_BIG and max(values) < _BIG:
+        return list(values)
     return [value if type(value) in _SCALARS else encode(value, depth + 1) for value in values]
 
 
@@ -144,7 +151,7 @@ def decode(value: Any) -> Any:
 def _decode(value: Any) -> Any:
     kind = type(value)
     if kind is list:
-        return [item if type(item) in _SCALARS else _decode(item) for item in value]
+        return [item if type(item) in _WRITTEN_AS_THEY_ARE else _decode(item) for item in value]
     if kind is not dict:
         return value
     if len(value) != 1:
@@ -279,11 +286,11 @@ def encode_exception(error: BaseException) -> list[Any]:
     )
     try:
         text = str(error)
-        text = text[:_TEXT_KEPT] if type(text) is str else ""
-    except Exception:
-        text = ""
-    arguments = error.args
-    if len(arguments) > 4 or any(type(a) not in _SCALARS and type(a) is not int for a in arguments):
+        text, arguments = text[:_TEXT_KEPT] if type(text) is str else "", error.args
+    except BaseException:
+        text, arguments = "", ()
+    scalar = type(arguments) is tuple and all(type(a) in _SCALARS or type(a) is int for a in arguments)
+    if not scalar or len(arguments) > 4:
         arguments = (text,)
     return [builtin, _name(error), text, [a[:_TEXT_KEPT] if type(a) is str else a for a in arguments]]
 

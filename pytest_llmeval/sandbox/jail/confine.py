@@ -68,6 +68,20 @@ def enter(config: dict[str, Any]) -> Jail:
     return jail
 
 
+class Cores:
+    """The cores that this process and its next children run on."""
+
+    def __init__(self) -> None:
+        self._all = list(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        self._kept_to: list[int] = []
+
+    def keep_to(self, cores: list[int]) -> None:
+        """Only these; an empty list: all that there are."""
+        if cores != self._kept_to:
+            os.sched_setaffinity(0, cores or self._all)
+            self._kept_to = cores
+
+
 def kernel_rule(option: int, value: int, level: str) -> None:
     """A prctl that level C, which promises nothing, can do without."""
     try:

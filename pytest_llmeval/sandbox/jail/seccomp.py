@@ -22,6 +22,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "process_madvise": (440, 440), "process_mrelease": (448, 448), "migrate_pages": (256, 238),
     "move_pages": (279, 239), "sched_setparam": (142, 118), "sched_setscheduler": (144, 119),
     "sched_setattr": (314, 274), "setpriority": (141, 140), "ioprio_set": (251, 30),
+    "sched_setaffinity": (203, 122), "inotify_init": (253, None), "inotify_init1": (294, 26),
     # name spaces, mounts, the machine
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
     "unshare": (272, 97), "setns": (308, 268), "open_tree": (428, 428), "move_mount": (429, 429),
@@ -53,6 +54,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424), "open": (2, None),
     "openat": (257, 56), "openat2": (437, 437), "ioctl": (16, 29),
+    "fcntl": (72, 25),
     # changes to files that Landlock does not govern, or not at every version
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
     "chown": (92, None), "lchown": (94, None), "fchown": (93, 55), "fchownat": (260, 54),
@@ -74,9 +76,9 @@ DIRECTORIES = tuple(NUMBERS)[tuple(NUMBERS).index("creat") :]
 CREATES_PROCESSES = ("fork", "vfork", "execve", "execveat")
 SIGNALS = ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal")
 ZYGOTE_NEEDS = {
-    "A": ("mount", "umount2", "unshare", "setns", "capset", "pidfd_open"),
-    "B": ("pidfd_open",),
-    "B-": ("pidfd_open",),
+    "A": ("mount", "umount2", "unshare", "setns", "capset", "pidfd_open", "sched_setaffinity"),
+    "B": ("pidfd_open", "sched_setaffinity"),
+    "B-": ("pidfd_open", "sched_setaffinity"),
 }
 
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
@@ -89,6 +91,10 @@ _NEW_NAMESPACES, _CLONE_THREAD = 0x7E020000, 0x10000
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | 0x400000  # __O_TMPFILE
 # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
 _HARMLESS_IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
+# The kernel signals whom these name on behalf of whoever asked: F_SETOWN F_SETSIG F_SETOWN_EX F_SETLEASE F_NOTIFY,
+# and the same by FIOSETOWN SIOCSPGRP FIOASYNC.
+_SIGNALLING_FCNTLS = (8, 10, 15, 1024, 1026)
+_SIGNALLING_IOCTLS = (0x8901, 0x8902, 0x5452)
 _OWN_PID = 0x5EC0DE  # stands for the sample's pid until `for_pid` puts it in
 
 
@@ -157,9 +163,18 @@ def zygote_filter(level: str, machine: str) -> bytes:
     assembler.on("clone3", [_return(_ENOSYS)])  # glibc falls back to clone, whose flags a filter can read
     only_itself = [_argument(0), (_EQUAL, 0, 1, 0), _return(_EPERM), _return(_ALLOW)]
     assembler.on("prlimit64", only_itself)
+    assembler.on("fcntl", _unless(1, _SIGNALLING_FCNTLS))
     if level == "B-":
         _deny_writes(assembler)
+    else:
+        assembler.on("ioctl", _unless(1, _SIGNALLING_IOCTLS))
     return assembler.joined()
+
+
+def _unless(index: int, refused: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
+    """Allow the call unless its argument is one of `refused`."""
+    compared = [(_EQUAL, value, len(refused) - n, 0) for n, value in enumerate(refused)]
+    return [_argument(index), *compared, _return(_ALLOW), _return(_EPERM)]
 
 
 def _deny_writes(assembler: _Assembler) -> None:

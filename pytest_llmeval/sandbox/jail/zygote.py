@@ -108,6 +108,7 @@ class Candidates:
         self._work: str = config["work"]
         self._link = socket.socket(fileno=config["link"])
         self._link_fd: int = config["link"]
+        self._cores = confine.Cores()
         if jail.level == "C":
             confine.kernel_rule(kernel.PR_SET_CHILD_SUBREAPER, 1, "C")
 
@@ -120,6 +121,7 @@ class Candidates:
 
     def _judged(self, sample: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         started = time.monotonic()
+        self._cores.keep_to(sample["cores"])
         limits = sample["limits"]
         split = "test" not in sample
         nonce = "" if split else os.urandom(16).hex()
