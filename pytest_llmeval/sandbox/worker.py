@@ -15,6 +15,7 @@ from typing import Any
 
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox.interpreter import Interpreter
+from pytest_llmeval.sandbox.jail.patience import LONGEST
 from pytest_llmeval.sandbox.launch import CHECKER_PRELOAD, PRELOAD, Means, launches
 from pytest_llmeval.sandbox.limits import Limits
 from pytest_llmeval.sandbox.stream import Stream
@@ -23,7 +24,6 @@ from pytest_llmeval.sandbox.zygote import Zygote
 from pytest_llmeval.schema import Channel, Problem, Program, Verdict
 
 GRACE_S = 120.0  # how late a report may be on a busy machine; a zygote that died is noticed at once
-PATIENCE = 4.0  # as in jail/zygote.py
 TOLD_BYTES = 64 << 20  # of tests that a worker's checker holds
 SENT_AHEAD = 2  # samples at a zygote: one runs, one waits, so that it never idles
 SENT_AHEAD_BYTES = 32 << 10  # larger sources wait for their turn: the socket must never be full on both sides
@@ -120,7 +120,7 @@ class Worker:
                     message = _message(first_id + sent, tasks[sent])
                     self._candidates.send(message | {"cores": self._cores})
                     sent += 1
-                patience_s = task.limits.wall_s * (PATIENCE if task.alone else 1) + GRACE_S
+                patience_s = task.limits.wall_s * (LONGEST if task.alone else 1) + GRACE_S
                 report, output = self._candidates.receive_report(patience_s)
                 judgement = self._judgement(tasks, index, first_id) if split else None
                 yield _verdict(report, output, judgement, task.limits)
@@ -130,7 +130,7 @@ class Worker:
     def _judgement(self, tasks: Sequence[Task], index: int, first_id: int) -> Judgement:
         """What the checker said of the sample; a checker that left is followed by another for the rest."""
         problem = tasks[index].problem
-        said = json.loads(self._verdicts.block(tasks[index].limits.wall_s + GRACE_S))
+        said = json.loads(self._verdicts.block(tasks[index].limits.wall_s * LONGEST + GRACE_S))
         if said.get("id", first_id + index) != first_id + index:
             raise ValueError(f"a verdict of sample {said['id']}, expected was {first_id + index}")
         if said["learned"]:

@@ -19,7 +19,7 @@ DEATH_TIMEOUT_S = 10.0
 ENCLOSING = ("kernel", "seccomp", "enclose")
 MODULES = (
     "chance", "pages", "kernel", "seccomp", "landlock", "wire", "codec", "explain", "candidate", "inline",
-    "purity", "answers", "checker", "confine", "checkers", "zygote",
+    "purity", "answers", "checker", "confine", "checkers", "patience", "zygote",
 )  # fmt: skip
 
 # Runs before anything of ours exists in the interpreter: builds the package `jail` from what the socket says.

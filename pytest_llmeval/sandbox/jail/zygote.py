@@ -22,12 +22,11 @@ import time
 from typing import Any, NoReturn
 
 from . import candidate, checkers, confine, inline, kernel, pages, wire
+from .patience import IDLE, Patience
 
 CONTROL_FD = 200  # out of the way of what samples see
 ENTERED = b"\x06"  # a sample's first byte of output: all that follows is its own doing
 FAILED = b"\x15"
-PATIENCE = 4.0  # how many times its limit a sample that runs alone may last if others keep the cores from it
-_CPU_CLOCK_OF_PROCESS = 2
 
 
 class Unreadable(io.StringIO):
@@ -129,7 +128,7 @@ class Candidates:
         output, printed = os.pipe()
         if split:
             announced = b'{"id":%d,"wall_s":%f,"live":%d,"patience":%f}' % (
-                sample["id"], limits["wall_s"], sample["live"], PATIENCE if sample["patient"] else 1
+                sample["id"], limits["wall_s"], sample["live"], IDLE if sample["patient"] else 1
             )  # fmt: skip
             ours, theirs = (end.detach() for end in _socket.socketpair())
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", ours))
@@ -210,10 +209,12 @@ class Candidates:
             if fd is not None:
                 poll.register(fd, select.POLLIN)
         limits, deadline = sample["limits"], started + sample["limits"]["wall_s"]
+        patience: Patience | None = None
         while not ended.status:
             left_s = deadline - time.monotonic()
             if left_s <= 0 and sample["patient"]:
-                left_s = _owed_s(pid, started, limits["wall_s"])
+                patience = patience or Patience(pid, started, limits["wall_s"])
+                left_s = patience.left_s()
             if left_s <= 0:
                 ended.status = "timeout"
                 break
@@ -251,19 +252,6 @@ class Candidates:
         if self._jail.level == "C":
             _kill_adopted()
         return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-
-
-def _owed_s(pid: int, started: float, wall_s: float) -> float:
-    """How much of its limit a sample may still run, in time on a core, which other work kept it from.
-
-    One that waits for something else looks the same: PATIENCE bounds it.
-    """
-    left_s = started + wall_s * PATIENCE - time.monotonic()
-    try:
-        used_s = time.clock_gettime(~pid << 3 | _CPU_CLOCK_OF_PROCESS)
-    except OSError:  # not on this system, or it is gone
-        return 0.0
-    return min(left_s, max(0.0, wall_s - used_s))
 
 
 def _read_into(fd: int, take: Any) -> bool:
