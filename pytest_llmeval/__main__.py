@@ -28,6 +28,7 @@ COMMANDS: dict[str, Command] = {
     "init": Command(
         "pytest_llmeval.commands.init:main", "a starter registry, suite and CI file for a project"
     ),
+    "fetch": Command("pytest_llmeval.problems.fetch:main", "bring problem sets from the hub to this machine"),
     "baseline": Command(
         "pytest_llmeval.gate.commands:baseline", "make a compact baseline of a run, to commit"
     ),

@@ -10,19 +10,25 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Any
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
 
 import pytest
 
 from pytest_llmeval import workers
 from pytest_llmeval.benchmarking import VirtualClock
-from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.errors import ConfigurationError, ProblemSetUnavailableError
+from pytest_llmeval.options import ProblemFile
 from pytest_llmeval.registry import check_sampling
 from pytest_llmeval.run import Run
 from pytest_llmeval.schema import Problem, Task
 
 CLOCK = pytest.StashKey[VirtualClock]()
 
+OWN_SET = "--llmeval-problems"  # stands in a marker for the set of the file that is collected
+OWN_SUITE = "pytest_llmeval.suites.own_problems"
 FIXTURES_MODULE = "pytest_llmeval.hooks"
 ENGINE = "engine"
 # Items that measure; they run where -m or a path chooses them, never by the way.
@@ -41,6 +47,28 @@ class ModelName(str):
     """A model's name as our parameter: a plain string to everyone else, and ours to know again."""
 
     __slots__ = ()
+
+
+class TaskId(str):
+    """A task's name as our parameter, and the problem set it belongs to."""
+
+    problem_set: str
+
+    def __new__(cls, task_id: str, problem_set: str) -> TaskId:
+        made = super().__new__(cls, task_id)
+        made.problem_set = problem_set
+        return made
+
+
+class Absence(str):
+    """Why a problem set has no items; a fault where its data is missing."""
+
+    is_fault: bool
+
+    def __new__(cls, reason: str, is_fault: bool) -> Absence:
+        made = super().__new__(cls, reason)
+        made.is_fault = is_fault
+        return made
 
 
 # ------------------------------------------------------------------------------------------------ models
@@ -127,15 +155,73 @@ def parametrize(metafunc: pytest.Metafunc, run: Run, models: list[str]) -> None:
     names = {name for name in (ENGINE, PROBLEM_PARAMETER) if is_our_fixture(metafunc, name)}
     if not names:
         return
-    problem_set = _problem_set_name(metafunc, run) if PROBLEM_PARAMETER in names else None
-    chosen = run.selection.problem_set(problem_set) if problem_set else None
+    sets = _problem_set_names(metafunc, run) if PROBLEM_PARAMETER in names else ()
+    try:
+        problems = [_problem_parameter(id_, name) for name in sets for id_ in run.selection.task_ids(name)]
+    except ProblemSetUnavailableError as error:
+        _stand_in(metafunc, names, sets[0], Absence(str(error), is_fault=True))
+        return
+    if sets and not problems:
+        reason = f"{run.options.samples} answers no task of {', '.join(sets)}"
+        _stand_in(metafunc, names, sets[0], Absence(reason, is_fault=False))
+        return
     if ENGINE in names:
-        marked = chosen is not None and chosen.takes_categories
+        marked = any(run.selection.problem_set(name).takes_categories for name in sets)
         values = [_model_parameter(run, name, marked) for name in models]
         metafunc.parametrize(ENGINE, values, indirect=True, scope="session")
-    if chosen and problem_set:
-        problems = [_problem_parameter(p, problem_set) for p in run.selection.problems(problem_set)]
+    if sets:
         metafunc.parametrize(PROBLEM_PARAMETER, problems, indirect=True)
+
+
+def _stand_in(metafunc: pytest.Metafunc, names: set[str], problem_set: str, why: Absence) -> None:
+    """One item in place of a set whose tasks cannot be named: it is skipped, and says why."""
+    ids = {ENGINE: problem_set, PROBLEM_PARAMETER: "unavailable"}
+    for name in sorted(names):
+        scope: Literal["session", "function"] = "session" if name == ENGINE else "function"
+        parameter = pytest.param(why, id=ids[name], marks=getattr(pytest.mark, problem_set))
+        metafunc.parametrize(name, [parameter], indirect=True, scope=scope)
+
+
+def absence(item: pytest.Item) -> Absence | None:
+    """Why an item only stands in for a problem set, None for all others."""
+    callspec = getattr(item, "callspec", None)
+    value = callspec.params.get(PROBLEM_PARAMETER) if callspec else None
+    return value if isinstance(value, Absence) else None
+
+
+# ---------------------------------------------------------------------------------- problems of one's own
+
+
+class OwnProblems(pytest.Module):
+    """A user's file of problems, collected as a module: our suite, on that file's set."""
+
+    problem_set: str
+
+    def _getobj(self) -> ModuleType:
+        return import_module(OWN_SUITE)
+
+
+def add_own_files(config: pytest.Config, run: Run) -> None:
+    """Collect the files that are sets by themselves: alone, or beside what the command line names."""
+    own = [str(file.path) for file in _own_files(run).values()]
+    if own and config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.args.clear()
+    config.args.extend(own)
+
+
+def own_module(parent: pytest.Collector, path: Path, run: Run) -> OwnProblems | None:
+    """The module that stands for a file of `--llmeval-problems`, None for any other file."""
+    for name, file in _own_files(run).items():
+        if path.resolve() == file.path.resolve():
+            module: OwnProblems = OwnProblems.from_parent(parent, path=path)
+            module.problem_set = name
+            return module
+    return None
+
+
+def _own_files(run: Run) -> dict[str, ProblemFile]:
+    files = {name: run.selection.files[name] for name in run.selection.own}
+    return {name: file for name, file in files.items() if file.on_command_line}
 
 
 def is_our_fixture(metafunc: pytest.Metafunc, name: str) -> bool:
@@ -147,7 +233,7 @@ def is_our_fixture(metafunc: pytest.Metafunc, name: str) -> bool:
     return bool(definitions) and definitions[-1].func.__module__ == FIXTURES_MODULE
 
 
-def _problem_set_name(metafunc: pytest.Metafunc, run: Run) -> str:
+def _problem_set_names(metafunc: pytest.Metafunc, run: Run) -> tuple[str, ...]:
     marker = metafunc.definition.get_closest_marker("problems")
     if marker is None or len(marker.args) != 1:
         raise ConfigurationError(
@@ -156,9 +242,12 @@ def _problem_set_name(metafunc: pytest.Metafunc, run: Run) -> str:
             f"{', '.join(run.selection.problem_sets.targets)}"
         )
     name = str(marker.args[0])
-    run.selection.problem_sets.check(name, metafunc.definition.nodeid)
     check_sampling(marker.kwargs, f"{metafunc.definition.nodeid}, @pytest.mark.problems")
-    return name
+    module = metafunc.definition.getparent(OwnProblems)
+    if name == OWN_SET and module is not None:
+        return (module.problem_set,)
+    run.selection.problem_sets.check(name, metafunc.definition.nodeid)
+    return (name,)
 
 
 def _model_parameter(run: Run, name: str, with_categories: bool) -> Any:
@@ -168,9 +257,9 @@ def _model_parameter(run: Run, name: str, with_categories: bool) -> Any:
     )
 
 
-def _problem_parameter(problem: Problem, problem_set: str) -> Any:
+def _problem_parameter(task_id: str, problem_set: str) -> Any:
     """The task's id is the parameter: a Problem would be spelled out in benchmark files."""
-    return pytest.param(problem.task_id, id=problem.task_id, marks=getattr(pytest.mark, problem_set))
+    return pytest.param(TaskId(task_id, problem_set), id=task_id, marks=getattr(pytest.mark, problem_set))
 
 
 # ------------------------------------------------------------------------------------------ after selection
@@ -186,10 +275,8 @@ def model_of(item: pytest.Item) -> str | None:
 def problem_of(item: pytest.Item, run: Run) -> Problem | None:
     """The problem an item runs on, None where it has none of ours."""
     callspec = getattr(item, "callspec", None)
-    marker = item.get_closest_marker("problems")
-    if callspec is None or marker is None or PROBLEM_PARAMETER not in callspec.params:
-        return None
-    return run.selection.problem(marker.args[0], callspec.params[PROBLEM_PARAMETER])
+    task_id = callspec.params.get(PROBLEM_PARAMETER) if callspec else None
+    return run.selection.problem(task_id.problem_set, task_id) if isinstance(task_id, TaskId) else None
 
 
 class CollectionHooks:

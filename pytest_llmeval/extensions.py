@@ -71,7 +71,12 @@ def engines(project: Iterable[Mapping[str, str]] = ()) -> Catalogue:
 
 def problem_sets(project: Iterable[Mapping[str, str]] = ()) -> Catalogue:
     """Every known problem set; a target is a function that returns a ProblemSet."""
-    ours = {"humaneval": f"{OURS}.problems.humaneval:load"}
+    ours = {
+        "humaneval": f"{OURS}.problems.humaneval:load",
+        "humanevalplus": f"{OURS}.problems.evalplus:load_humanevalplus",
+        "mbpp": f"{OURS}.problems.mbpp:load",
+        "mbppplus": f"{OURS}.problems.evalplus:load_mbppplus",
+    }
     return Catalogue("problem set", _joined(ours, f"{OURS}.problems", project))
 
 

@@ -42,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     except LLMEvalError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[RUN] = run
+    collection.add_own_files(config, run)
     collection.register_markers(config, run)
 
 
@@ -57,6 +58,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         register(HtmlHooks(run, Path(config.option.htmlpath)), "llmeval_html")
     if config.pluginmanager.hasplugin("benchmark"):
         register(QuietTable(), "llmeval_benchmark")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    return collection.own_module(parent, file_path, parent.config.stash[RUN])
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -107,6 +112,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if (absence := collection.absence(item)) is not None:
+        outcomes.stand_in_for(absence, item.config.stash[RUN].options.strict)
     if (model := collection.model_of(item)) is not None:
         outcomes.refuse_what_cannot_run(item.config.stash[RUN], model, item)
 

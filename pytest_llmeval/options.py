@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,17 @@ from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.extensions import suggestion
 
 DEFAULT_REPORTS = "reports"
+# Names of sets become markers: these have a meaning for pytest, or for us.
+RESERVED_NAMES = {
+    "skip",
+    "skipif",
+    "xfail",
+    "parametrize",
+    "usefixtures",
+    "filterwarnings",
+    "benchmark",
+    "problems",
+}
 # What --llmeval-sandbox-limit can set: the fields of sandbox.Limits, which this module must not import.
 SANDBOX_LIMITS = (
     *("wall_s", "cpu_s", "memory_bytes", "processes", "threads", "file_bytes", "tmp_bytes", "open_files"),
@@ -26,6 +38,16 @@ Passing = Literal[
 ]  # the values of schema.PassRule, which is not imported until needed
 
 
+@dataclass(frozen=True, slots=True)
+class ProblemFile:
+    """The data of a problem set; `is_named` where the user wrote the name, and not the file alone."""
+
+    name: str
+    path: Path
+    is_named: bool
+    on_command_line: bool
+
+
 @dataclass(frozen=True)
 class Options:
     """What the user asked for, checked."""
@@ -36,6 +58,7 @@ class Options:
     exclude_models: tuple[str, ...] = ()
     samples: Path | None = None
     resume: str | None = None
+    problem_files: tuple[ProblemFile, ...] = ()
     limit: int | None = None
     sample: int | None = None
     seed: int = 0
@@ -84,6 +107,13 @@ DECLARED: dict[str, dict[str, Any]] = {
         "metavar": "RUN",
         "help": "take over what an earlier run (a folder's name under reports/; default: the newest) has answered "
         "with the same settings, and ask only for the rest",
+    },
+    "problems": {
+        "action": "append",
+        "default": [],
+        "metavar": "[SET=]FILE",
+        "help": "problems of your own (JSON lines with HumanEval's fields), with a suite for them; or the data of "
+        "a known set: humanevalplus=FILE, mbpp=FILE, mbppplus=FILE. May be repeated (ini: llmeval_problem_files)",
     },
     "limit": {"type": int, "metavar": "N", "help": "only the first N problems of each problem set"},
     "sample": {"type": int, "metavar": "N", "help": "N problems of each problem set, drawn at random"},
@@ -202,6 +232,7 @@ def declare(parser: pytest.Parser) -> None:
         group.addoption(f"--llmeval-{name}", **told)
     parser.addini("llmeval_registry", "the models.toml of this project; setting it switches the plugin on")
     parser.addini("llmeval_reports", "where runs are written", default=DEFAULT_REPORTS)
+    parser.addini("llmeval_problem_files", "data of problem sets, SET=FILE a line", type="linelist")
     parser.addini("llmeval_sandbox_limits", "limits of one program, KEY=NUMBER a line", type="linelist")
     parser.addini(
         "llmeval_sandbox_site", "package folders that judged programs may import from", type="paths"
@@ -241,6 +272,7 @@ def read(config: pytest.Config) -> Options:
         exclude_models=_globs(option.llmeval_exclude_models),
         samples=_samples_path(config),
         resume=option.llmeval_resume,
+        problem_files=_problem_files(config),
         limit=limit,
         sample=sample,
         seed=option.llmeval_seed,
@@ -358,6 +390,29 @@ def _rate(given: str) -> float:
     if not 0.1 <= rate_hz <= 1000:
         raise ConfigurationError(f"--llmeval-telemetry={given}: must be 0.1 to 1000 a second, or off")
     return rate_hz
+
+
+def _problem_files(config: pytest.Config) -> tuple[ProblemFile, ...]:
+    """Those of the command line, then those of the ini file for other sets."""
+    ini_folder = config.inipath.parent if config.inipath else config.invocation_params.dir
+    given = [_problem_file(one, config.invocation_params.dir, True) for one in config.option.llmeval_problems]
+    names = {file.name for file in given}
+    noted = [_problem_file(one, ini_folder, False) for one in config.getini("llmeval_problem_files")]
+    return (*given, *(file for file in noted if file.name not in names))
+
+
+def _problem_file(given: str, folder: Path, on_command_line: bool) -> ProblemFile:
+    named = re.fullmatch(r"([A-Za-z_]\w*)=(.+)", given.strip())
+    path = folder / Path(named[2] if named else given.strip()).expanduser()
+    stem = path.name.partition(".")[0]
+    name = named[1] if named else re.sub(r"\W", "_", stem).lower()
+    if not name.isidentifier() or name in RESERVED_NAMES:
+        raise ConfigurationError(
+            f"--llmeval-problems {given}: {name!r} cannot name a problem set; give it another: NAME={given}"
+        )
+    if not path.is_file():
+        raise ConfigurationError(f"--llmeval-problems {given}: {path} does not exist")
+    return ProblemFile(name, path, named is not None, on_command_line)
 
 
 def _samples_path(config: pytest.Config) -> Path | None:

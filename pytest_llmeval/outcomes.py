@@ -10,7 +10,7 @@ import pytest
 
 from pytest_llmeval.asking import record_id_of
 from pytest_llmeval.batch import Batch
-from pytest_llmeval.collection import CLOCK, model_of, problem_of
+from pytest_llmeval.collection import CLOCK, Absence, model_of, problem_of
 from pytest_llmeval.errors import (
     EngineFault,
     LLMEvalError,
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from pytest_llmeval.serving.bench import Bench
 
 JUDGED = pytest.StashKey[JudgedRecord]()
+
+
+def stand_in_for(absence: Absence, strict: bool) -> NoReturn:
+    """The item of a problem set without items: a skip that says why; with --llmeval-strict missing data fails."""
+    if strict and absence.is_fault:
+        pytest.fail(f"{absence} (--llmeval-strict)", pytrace=False)
+    pytest.skip(str(absence))
 
 
 def refuse_what_cannot_run(run: Run, model: str, item: pytest.Item) -> None:

@@ -235,9 +235,16 @@ class Run:
         return load_run(self.folder)
 
     def _write_samples_results(self) -> None:
-        if source := self.options.samples:
-            name = f"{source.name.removesuffix('.gz').removesuffix('.jsonl')}_results.jsonl"
-            samples.write_results(source, self.store.records(), self.folder / name)
+        """A file per problem set: HumanEval and HumanEval+ judge the same rows."""
+        if (source := self.options.samples) is None:
+            return
+        by_set: dict[str, list[Record]] = {}
+        for record in self.store.records():
+            by_set.setdefault(record.problem_set, []).append(record)
+        stem = source.name.removesuffix(".gz").removesuffix(".jsonl")
+        for name, records in by_set.items():
+            middle = f"_{file_name(name)}" if len(by_set) > 1 else ""
+            samples.write_results(source, records, self.folder / f"{stem}{middle}_results.jsonl")
 
     def _working_pipeline(self) -> Pipeline:
         if self._pipeline is None:
@@ -249,7 +256,7 @@ class Run:
                 {name: planned for name, planned in self.plan.items() if not self.state(name).unavailable},
                 self.specs,
                 create_engine=self._create_engine,
-                scorer=self._working_sandbox().get,
+                scorer=self._working_sandbox().judge,
                 store=self.store,
                 keys=self.keys,
                 reuse=self.resumption.of,
@@ -259,8 +266,8 @@ class Run:
                 concurrency=self.options.concurrency,
                 notify=self.notify,
             )
-            asked = {task.problem.task_id: task.problem for tasks in self.plan.values() for task in tasks}
-            self._working_sandbox().start(list(asked.values()))
+            asked = {task.problem: None for tasks in self.plan.values() for task in tasks}
+            self._working_sandbox().start(list(asked))
         return self._pipeline
 
     def _create_engine(self, spec: ModelSpec) -> Engine:

@@ -181,7 +181,8 @@ class Problem:
     function `entry_point`. What follows them is fixed by the problem set beforehand: no answer can change how
     it is judged. `opaque_answers`: an answer that is no plain data reaches the tests as a value that is true or
     false and equal to nothing, instead of ending the sample. `call_s` bounds one call; `wall_s` raises the
-    sandbox's limit of the whole sample.
+    sandbox's limit of the whole sample. `measures`: what the canonical solution shows in the sandbox before the
+    first sample is judged: how long its calls take, for the limits, and its answers too, for the tests.
     """
 
     problem_set: str
@@ -195,6 +196,7 @@ class Problem:
     opaque_answers: bool = False
     call_s: float | None = None
     wall_s: float | None = None
+    measures: Literal["nothing", "times", "answers"] = "nothing"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,20 +10,28 @@ from typing import Any
 from pytest_llmeval import problems, samples
 from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.extensions import Catalogue, engines, problem_sets, suggestion
-from pytest_llmeval.options import Options
+from pytest_llmeval.options import Options, ProblemFile
+from pytest_llmeval.problems import jsonl
 from pytest_llmeval.registry import check_sampling, load_registry
 from pytest_llmeval.schema import ModelSpec, Problem, Task
+
+OWN_TARGET = "pytest_llmeval.problems.jsonl:load"
 
 
 @dataclass
 class Selection:
-    """The models of a run and the problems they can be asked. `sample_counts`: task → rows, with a file."""
+    """The models of a run and the problems they can be asked. `sample_counts`: task → rows, with a file.
+
+    `files` is the data to read for a set; `own` are the sets that exist by such a file alone.
+    """
 
     options: Options
     specs: Mapping[str, ModelSpec]
     sample_counts: Mapping[str, int] = field(default_factory=dict)
     engines: Catalogue = field(default_factory=engines)
     problem_sets: Catalogue = field(default_factory=problem_sets)
+    files: Mapping[str, ProblemFile] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
     _problem_sets: dict[str, problems.ProblemSet] = field(default_factory=dict)
 
     @classmethod
@@ -34,43 +42,53 @@ class Selection:
             ConfigurationError: the registry, or the file of samples, holds mistakes.
         """
         check_sampling(options.sampling, "--llmeval-sampling, --llmeval-n")
+        files, own = _named(options.problem_files, problem_sets)
+        targets = {**problem_sets.targets, **dict.fromkeys(own, OWN_TARGET)}
+        problem_sets = replace(problem_sets, targets=targets)
         specs = load_registry(options.registry)
         for name, spec in specs.items():
             engines.check(spec.kind, f"{options.registry}: models.{name}.kind")
             for problem_set in spec.problem_sets:
                 problem_sets.check(problem_set, f"{options.registry}: models.{name}.problem_sets")
         if options.samples is None:
-            return cls(options, specs, engines=engines, problem_sets=problem_sets)
+            return cls(options, specs, {}, engines, problem_sets, files, own)
         rows = list(samples.read_rows(options.samples))
         categories = tuple(sorted({category for spec in specs.values() for category in spec.categories}))
         replayed = samples.model_of(options.samples, rows, categories)
         counts = Counter(row.task_id for row in rows)
-        return cls(options, {replayed.name: replayed}, counts, engines, problem_sets)
+        return cls(options, {replayed.name: replayed}, counts, engines, problem_sets, files, own)
 
     def problem_set(self, name: str) -> problems.ProblemSet:
         """A problem set, read once."""
         if name not in self._problem_sets:
-            self._problem_sets[name] = problems.load_problem_set(name, self.problem_sets)
+            file = self.files[name].path if name in self.files else None
+            if file is not None and name in self.own:
+                self._problem_sets[name] = jsonl.load(file, name)
+            else:
+                self._problem_sets[name] = problems.load_problem_set(name, self.problem_sets, file)
         return self._problem_sets[name]
 
     def problem(self, problem_set: str, task_id: str) -> Problem:
-        return self.problem_set(problem_set).by_id[task_id]
+        return self.problem_set(problem_set).problem(task_id)
 
-    def problems(self, name: str) -> tuple[Problem, ...]:
-        """The problems of a set that --llmeval-samples, --llmeval-limit and --llmeval-sample leave.
+    def task_ids(self, name: str) -> tuple[str, ...]:
+        """The tasks of a set that --llmeval-samples, --llmeval-limit and --llmeval-sample leave.
 
         Raises:
             ConfigurationError: the file of samples answers a task that the set does not have.
+            ProblemSetUnavailableError: its data cannot be had on this machine.
         """
-        every = self.problem_set(name).problems
+        every = self.problem_set(name).task_ids
         if self.sample_counts:
-            self._check_tasks(name)
-            every = tuple(problem for problem in every if problem.task_id in self.sample_counts)
+            self._check_tasks(name, every)
+            every = tuple(task_id for task_id in every if task_id in self.sample_counts)
         return problems.select(every, self.options.limit, self.options.sample, self.options.seed)
 
-    def _check_tasks(self, name: str) -> None:
-        known = self.problem_set(name).by_id
-        if unknown := [task_id for task_id in self.sample_counts if task_id not in known]:
+    def _check_tasks(self, name: str, known: tuple[str, ...]) -> None:
+        """A file may answer several sets: only ids that begin as the set's do can be mistakes here."""
+        families = {task_id.partition("/")[0] for task_id in known}
+        meant = [task_id for task_id in self.sample_counts if task_id.partition("/")[0] in families]
+        if unknown := sorted(set(meant) - set(known), key=meant.index):
             raise ConfigurationError(
                 f"--llmeval-samples {self.options.samples}: {name} has no task {unknown[0]!r}"
                 f"{suggestion(unknown[0], known)} "
@@ -91,3 +109,26 @@ class Selection:
         if self.sample_counts:
             sampling = replace(sampling, n=self.sample_counts[problem.task_id])
         return Task(problem, sampling)
+
+
+def _named(
+    given: tuple[ProblemFile, ...], known: Catalogue
+) -> tuple[dict[str, ProblemFile], tuple[str, ...]]:
+    """Files by the set they are for, and the sets that are known by their file alone.
+
+    Raises:
+        ConfigurationError: a file's own name is that of a known set, or two files are for one set.
+    """
+    files: dict[str, ProblemFile] = {}
+    for file in given:
+        if file.name in known.targets and not file.is_named:
+            raise ConfigurationError(
+                f"--llmeval-problems {file.path}: its name is that of the problem set {file.name}. Write "
+                f"{file.name}={file.path} to read it as that set, or another name before the ="
+            )
+        if file.name in files:
+            raise ConfigurationError(
+                f"--llmeval-problems: {files[file.name].path} and {file.path} are both for {file.name}"
+            )
+        files[file.name] = file
+    return files, tuple(name for name in files if name not in known.targets)

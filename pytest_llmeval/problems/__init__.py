@@ -3,12 +3,44 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import TypeVar, overload
 
 from pytest_llmeval import extensions
+from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.schema import Problem
+
+T = TypeVar("T")
+
+
+class LazyProblems(Sequence[Problem]):
+    """Problems whose ids are known and that are made, once, when they are asked for."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Problem]]) -> None:
+        self.task_ids = tuple(makers)
+        self._makers = tuple(makers.values())
+        self._made: dict[int, Problem] = {}
+
+    def __len__(self) -> int:
+        return len(self.task_ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Problem: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Problem, ...]: ...
+    def __getitem__(self, index: int | slice) -> Problem | tuple[Problem, ...]:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        position = range(len(self))[index]
+        if position not in self._made:
+            self._made[position] = self._makers[position]()
+        return self._made[position]
+
+    def __iter__(self) -> Iterator[Problem]:
+        return (self[index] for index in range(len(self)))
 
 
 @dataclass(frozen=True)
@@ -20,30 +52,54 @@ class ProblemSet:
     """
 
     name: str
-    problems: tuple[Problem, ...]
+    problems: Sequence[Problem]
     takes_categories: bool = False
 
     @cached_property
-    def by_id(self) -> dict[str, Problem]:
-        return {problem.task_id: problem for problem in self.problems}
+    def task_ids(self) -> tuple[str, ...]:
+        """What `problems` are called; makes no problem that is made lazily."""
+        if isinstance(self.problems, LazyProblems):
+            return self.problems.task_ids
+        return tuple(problem.task_id for problem in self.problems)
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {task_id: index for index, task_id in enumerate(self.task_ids)}
+
+    def problem(self, task_id: str) -> Problem:
+        """The problem of a task; KeyError where the set has none of that name."""
+        return self.problems[self._positions[task_id]]
 
 
-def load_problem_set(name: str, known: extensions.Catalogue | None = None) -> ProblemSet:
-    """Read one problem set; `known` are the sets of this project and ours.
+def load_problem_set(
+    name: str, known: extensions.Catalogue | None = None, file: Path | None = None
+) -> ProblemSet:
+    """Read one problem set; `known` are the sets of this project and ours, `file` is the data to read.
 
     Raises:
-        ConfigurationError: no set has that name.
+        ConfigurationError: no set has that name, or its data holds mistakes.
         ProblemSetUnavailableError: its data cannot be had on this machine.
     """
-    loaded: ProblemSet = (known or extensions.problem_sets()).load(name)()
+    load = (known or extensions.problem_sets()).load(name)
+    if file is None:
+        loaded: ProblemSet = load()
+        return loaded
+    try:
+        loaded = load(file)
+    except TypeError as error:
+        if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+            raise
+        raise ConfigurationError(
+            f"the problem set {name!r} reads no file: give {file} another name"
+        ) from error
     return loaded
 
 
 def select(
-    problems: Sequence[Problem], limit: int | None = None, sample: int | None = None, seed: int = 0
-) -> tuple[Problem, ...]:
-    """The first `limit` problems, or `sample` of them drawn without replacement, in published order."""
-    if sample is not None and sample < len(problems):
-        drawn = random.Random(seed).sample(range(len(problems)), sample)
-        return tuple(problems[index] for index in sorted(drawn))
-    return tuple(problems[:limit])
+    chosen: Sequence[T], limit: int | None = None, sample: int | None = None, seed: int = 0
+) -> tuple[T, ...]:
+    """The first `limit` of a set, or `sample` of them drawn without replacement, in published order."""
+    if sample is not None and sample < len(chosen):
+        drawn = random.Random(seed).sample(range(len(chosen)), sample)
+        return tuple(chosen[index] for index in sorted(drawn))
+    return tuple(chosen[:limit])

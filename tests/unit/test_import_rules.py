@@ -36,7 +36,8 @@ ALLOWED: dict[str, set[str]] = {
         "prompting",
         "samples",
     },  # hosts render prompts with the model's tokenizer
-    "scoring": {"options", "sandbox"},
+    "scoring": {"options", "problems", "sandbox"},  # right answers are measured where programs are judged
+    "suites": set(),
     "selection": {"options", "problems", "registry", "samples"},
     "results": {"batch", "engines", "metrics"},
     "runs": {"engines", "results", "store"},
@@ -113,6 +114,6 @@ def test_pytest_is_known_at_the_edge_only(path):
         "benchmarking",
         "report",
     }
-    edge |= {"testing"}  # contract tests, for pytest to collect
+    edge |= {"testing", "suites"}  # contract tests and suites, for pytest to collect
     if room_of(path) not in edge:
         assert "pytest" not in {name.split(".")[0] for name in imported(path)}

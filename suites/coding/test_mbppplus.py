@@ -1,0 +1,9 @@
+"""MBPP+: does the function also hold under EvalPlus's additional inputs?"""
+
+import pytest
+
+
+@pytest.mark.problems("mbppplus")
+def test_functional_correctness(record, benchmark):
+    record.report_timing(benchmark)
+    assert record.passed, record.explain()
