@@ -89,7 +89,7 @@ def require(extra: str, *packages: str) -> None:
     for package in packages:
         if find_spec(package) is None:
             raise MissingExtraError(
-                f"engine {extra!r} needs the package {package!r}, which is not installed: "
+                f"its engine needs the package {package!r}, which is not installed: "
                 f"pip install 'pytest-llmeval-bench[{extra}]'"
             )
 

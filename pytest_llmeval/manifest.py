@@ -12,6 +12,7 @@ from typing import Any
 from pytest_llmeval import devices
 from pytest_llmeval.keys.settings import installed
 from pytest_llmeval.prompting.styles import settled, template_hash
+from pytest_llmeval.redaction import redacted
 from pytest_llmeval.schema import ModelSpec, Task
 
 # Whatever takes part in a score or a timing.
@@ -35,9 +36,9 @@ def machine() -> dict[str, Any]:
 
 
 def describe_model(spec: ModelSpec) -> dict[str, Any]:
-    """A ModelSpec for the manifest; of its environment only the names, because values may be secrets."""
+    """A ModelSpec for the manifest, without secrets; of its environment only the names."""
     fields = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
-    return {**fields, "environment": sorted(spec.environment)}
+    return {**fields, "engine": redacted(spec.engine), "environment": sorted(spec.environment)}
 
 
 def describe_plan(spec: ModelSpec, tasks: Iterable[Task]) -> list[dict[str, Any]]:

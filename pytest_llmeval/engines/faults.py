@@ -6,9 +6,7 @@ huggingface_hub and torch.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from textwrap import shorten
@@ -109,8 +107,7 @@ RULES = (
     Rule(
         FaultKind.PACKAGE,
         r"ModuleNotFoundError|ImportError: (?!.*circular)",
-        "The engine's environment lacks a package: see the log, then `pip install 'pytest-llmeval-bench[vllm]'` "
-        "(or `[cpu]` on a machine without a GPU).",
+        "The engine's environment lacks a package: see the log, then `pip install 'pytest-llmeval-bench[{extra}]'`.",
     ),
     Rule(
         FaultKind.ARGUMENT,
@@ -125,8 +122,6 @@ RULES = (
     ),
 )
 
-_NAME_OF_A_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.IGNORECASE)
-_LOOKS_LIKE_A_SECRET = re.compile(r"\b(?:hf_|sk-|ghp_)[A-Za-z0-9_-]{16,}")
 _PYDANTIC_HEAD = re.compile(r"^ValidationError: \d+ validation errors? for \w+ ")
 _PYDANTIC_TAIL = re.compile(r" \[type=\w+, input_value=.*$")
 _ROOT_CAUSE = re.compile(r"\b((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)): (.+)")
@@ -144,8 +139,23 @@ def explain(cause: str, log: str, spec: ModelSpec) -> str:
     words = readable(root_cause(cause, log))
     if rule is None:
         return words
-    advice = rule.advice.format(model=spec.model, token_env=spec.token_env)
-    return f"{rule.kind}: {words}\n{advice}"
+    extra = "transformers" if spec.kind == "transformers" else "vllm] or [cpu"
+    advice = rule.advice.format(model=spec.model, token_env=spec.token_env, extra=extra)
+    fits = what_would_fit(root_cause(cause, log)) if rule.kind is FaultKind.MEMORY else ""
+    return f"{rule.kind}: {words}\n{fits}{advice}"
+
+
+def what_would_fit(cause: str) -> str:
+    """vLLM's own figures, as the setting that would have fitted; empty where it gives none."""
+    if found := re.search(r"estimated maximum model length is (\d+)", cause):
+        return f"vLLM estimates that engine.max_model_len = {found[1]} fits. "
+    if found := re.search(r"Free memory on device.*? \(([\d.]+)/([\d.]+) GiB\)", cause):
+        free, total = float(found[1]), float(found[2])
+        share = max(0, int(100 * free / total) - 1) / 100
+        return f"{free:g} of {total:g} GiB are free: engine.gpu_memory_utilization = {share:g} fits. "
+    if found := re.search(r"Available memory on node \d+ \(([\d.]+)/([\d.]+) GiB\)", cause):
+        return f"{found[1]} of {found[2]} GiB are free, which is the most that engine.kv_cache_memory_bytes can be. "
+    return ""
 
 
 def root_cause(cause: str, log: str) -> str:
@@ -160,11 +170,3 @@ def readable(cause: str) -> str:
     """One line without pydantic's wrapping, cut to a length that people read."""
     words = _PYDANTIC_TAIL.sub("", _PYDANTIC_HEAD.sub("", cause)).removeprefix("Value error, ")
     return shorten(words, CAUSE_CHARACTERS, placeholder=" …") if words else cause
-
-
-def redact(text: str, environ: Mapping[str, str] = os.environ) -> str:
-    """`text` without the values of secrets: those in the environment, and what looks like a token."""
-    values = [v for name, v in environ.items() if _NAME_OF_A_SECRET.search(name) and len(v) >= 8]
-    for value in sorted(values, key=len, reverse=True):
-        text = text.replace(value, "***")
-    return _LOOKS_LIKE_A_SECRET.sub("***", text)

@@ -10,6 +10,7 @@ from pytest_llmeval import devices
 from pytest_llmeval.engines import EngineContext
 from pytest_llmeval.engines.host.environment import hub_token
 from pytest_llmeval.engines.host.launch import HostedEngine
+from pytest_llmeval.extensions import require
 from pytest_llmeval.occupancy import cards_of
 from pytest_llmeval.schema import ModelSpec
 
@@ -28,6 +29,7 @@ class VLLMEngine(HostedEngine):
     synthetic = True
 
     def __init__(self, spec: ModelSpec, context: EngineContext) -> None:
+        require("vllm" if devices.has_gpu() else "cpu", "vllm")
         driver = ASYNC_DRIVER if devices.has_gpu() else STEP_DRIVER
         environment = host_environment(spec, driver)
         super().__init__(spec, context, driver=driver, environment=environment, cards=cards_of(spec))

@@ -13,6 +13,7 @@ from pytest_llmeval import devices
 from pytest_llmeval.keys.weights import identify
 from pytest_llmeval.options import Options
 from pytest_llmeval.prompting.styles import prompting_settings
+from pytest_llmeval.redaction import redacted
 from pytest_llmeval.schema import ModelSpec
 
 # Packages that decide what an engine of ours answers; other kinds are what their own settings say.
@@ -28,7 +29,7 @@ def generation_settings(spec: ModelSpec) -> dict[str, Any]:
     return {
         "kind": spec.kind,
         "weights": identify(spec),
-        "engine": dict(spec.engine),
+        "engine": redacted(spec.engine),
         "environment": _environment(spec),
         "versions": installed(*ANSWERING.get(spec.kind, ())),
         "prompting": prompting_settings(spec),

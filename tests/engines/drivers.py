@@ -16,7 +16,8 @@ from pytest_llmeval.schema import Completion, Timing
 
 
 class EchoDriver:
-    """Answers with the prompt; a model named `broken` does not load, one named `slow` takes for ever.
+    """Answers with the prompt; a model named `broken` does not load, one named `slow` takes for ever, `talks` tells
+    secrets when it fails.
 
     It starts a grandchild, as vLLM does, whose process id is among its facts. A prompt `die` kills the host,
     `die once` only where the entry's `marker` does not exist yet, `refuse` is refused, `hang` is never answered,
@@ -27,6 +28,8 @@ class EchoDriver:
         self.marker = Path(spec.engine.get("marker", "/nowhere"))
         if spec.model == "broken":
             raise ValueError("no such\narchitecture")
+        if spec.model == "talks":
+            raise ValueError(f"no access with {os.environ['TEAM_HUB']}, nor at https://u:{spec.name}@hub")
         if spec.model == "slow":
             time.sleep(600)
         grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])

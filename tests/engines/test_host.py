@@ -96,6 +96,20 @@ def test_a_model_that_does_not_load_is_told_in_its_own_words_with_the_log(engine
     assert "engine.log" in str(error.value)
 
 
+def test_secrets_are_in_no_message_and_in_no_log(tmp_path, monkeypatch):
+    monkeypatch.setenv("TEAM_HUB", "value of the team's token")
+    log = tmp_path / "engine.log"
+    spec = ModelSpec("pa55word", "talks", token_env="TEAM_HUB")
+    one = HostedEngine(spec, EngineContext(log, 60), driver=DRIVER, environment=ENVIRONMENT)
+    with pytest.raises(EngineFault, match="no access with") as error:
+        one.load(nothing)
+    one.close()
+    for text in (str(error.value), log.read_text()):
+        assert "Traceback" in text
+        assert "no access with ***, nor at https://***@hub" in text
+        assert "team's token" not in text
+
+
 def test_an_engine_that_died_is_started_again_and_answers_what_was_left(engine):
     one = engine()
     grandchild = one.load(nothing).facts["grandchild"]

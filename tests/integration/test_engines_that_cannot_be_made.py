@@ -23,3 +23,27 @@ def test_a_mistake_in_an_engine_table_faults_that_model_only(project, models):
             "*engine.concurency: unknown key; did you mean 'concurrency'?*",
         ]
     )
+
+
+CARELESS = """
+[models.careless]
+kind = "openai"
+model = "served"
+categories = ["coding"]
+engine = { base_url = "http://alice:pa55word@127.0.0.1:9/v1", api_key = "sk-abcdefghijklmnopqrst" }
+"""
+
+
+def test_a_secret_in_a_wrong_place_is_written_nowhere(project, pytester):
+    result = project(
+        "--llmeval-limit=1", "--llmeval-models=careless", "--junitxml=reports/junit.xml", registry=CARELESS
+    )
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*engine.base_url: *secrets belong into engine.api_key_env*"])
+    left = [
+        path for path in (pytester.path / "reports").rglob("*") if path.is_file() and not path.is_symlink()
+    ]
+    assert {"junit.xml", "manifest.json", "summary.json", "report.html"} <= {path.name for path in left}
+    written = "".join(path.read_text(errors="replace") for path in left) + result.stdout.str()
+    assert "pa55word" not in written
+    assert "sk-abcdefghijklmnopqrst" not in written

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmeval.engines.faults import FaultKind, classify, explain, readable, redact, root_cause
+from pytest_llmeval.engines.faults import FaultKind, classify, explain, readable, root_cause
 from pytest_llmeval.schema import ModelSpec
 
 SPEC = ModelSpec("m", "org/model", token_env="TEAM_TOKEN")
@@ -42,7 +42,7 @@ def test_each_provoked_cause_is_told_by_its_kind(cause):
     rule = classify(cause)
     assert rule is not None
     assert rule.kind is PROVOKED[cause]
-    assert rule.advice.format(model="m", token_env="t")
+    assert rule.advice.format(model="m", token_env="t", extra="e")
 
 
 def test_the_explanation_says_what_happened_and_what_to_do():
@@ -74,7 +74,33 @@ def test_unknown_trouble_keeps_its_own_words():
     assert explain("ZeroDivisionError: division by zero", "", SPEC) == "ZeroDivisionError: division by zero"
 
 
-def test_secrets_are_left_out():
-    environ = {"HF_TOKEN": "abcdefgh12345", "PATH": "/usr/bin:/bin", "X_API_KEY": "short"}
-    text = redact("token abcdefgh12345 and hf_ABCDEFGHIJKLMNOPQRST, /usr/bin:/bin short", environ)
-    assert text == "token *** and ***, /usr/bin:/bin short"
+@pytest.mark.parametrize(
+    ("cause", "fits"),
+    [
+        (
+            "ValueError: To serve at least one request with the model's max seq len (32768), (4.00 GiB KV cache is "
+            "needed, which is larger than the available KV cache memory (1.25 GiB). Based on the available memory, "
+            "the estimated maximum model length is 10240. Try increasing `gpu_memory_utilization`",
+            "vLLM estimates that engine.max_model_len = 10240 fits. Lower",
+        ),
+        (
+            "ValueError: Free memory on device cuda:0 (34.9/79.1 GiB) on startup is less than desired GPU memory "
+            "utilization (0.9, 71.2 GiB).",
+            "34.9 of 79.1 GiB are free: engine.gpu_memory_utilization = 0.43 fits. Lower",
+        ),
+        (
+            "ValueError: Available memory on node 0 (7.9/9.09 GiB) on kv cache allocation is less than requested",
+            "7.9 of 9.09 GiB are free, which is the most that engine.kv_cache_memory_bytes can be. Lower",
+        ),
+        ("torch.OutOfMemoryError: CUDA out of memory.", "Lower engine.max_model_len"),
+    ],
+    ids=["length", "device", "host", "unknown"],
+)
+def test_out_of_memory_says_what_would_fit_where_vllm_knows(cause, fits):
+    assert explain(cause, "", SPEC).splitlines()[1].startswith(fits)
+
+
+def test_a_missing_package_names_the_extra_of_the_kind():
+    spec = ModelSpec("m", "org/model", kind="transformers")
+    assert "bench[transformers]'" in explain("ModuleNotFoundError: No module named 'torch'", "", spec)
+    assert "bench[vllm] or [cpu]'" in explain("ModuleNotFoundError: No module named 'vllm'", "", SPEC)

@@ -9,12 +9,13 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "pytest_llmeval"
 
-SHARED = {"schema", "errors", "extensions"}
+SHARED = {"schema", "errors", "extensions", "redaction"}
 # Which rooms a room may look into, besides itself and what is shared.
 ALLOWED: dict[str, set[str]] = {
     "schema": set(),
     "errors": set(),
     "extensions": set(),
+    "redaction": set(),
     "hookspecs": set(),
     "options": set(),
     "plugin": {"options", "hooks", "hookspecs"},

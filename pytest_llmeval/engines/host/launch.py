@@ -16,6 +16,7 @@ from pytest_llmeval.engines.host.process import IMPORTING, Host
 from pytest_llmeval.engines.host.stages import LogStages, graphs_bytes
 from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.occupancy import Card, Occupancy
+from pytest_llmeval.redaction import redact, scrub, secrets_of
 from pytest_llmeval.schema import Completion, ModelSpec, Request
 
 LOG_LINES_SHOWN = 12
@@ -41,8 +42,8 @@ class HostedEngine:
     Where the host dies under way it is started again once, and what was unanswered is submitted again; the
     second death is a fault of the model. So is silence: no step of the engine's loop within
     `silence_limit_s` while requests wait. The devices `cards` are the engine's from before it loads until it is
-    closed. `synthetic` is what its EngineInfo says of it. `close()` kills the
-    host's whole process group and waits until no process of it runs.
+    closed. `synthetic` is what its EngineInfo says of it. `close()` kills the host's whole process group, waits
+    until no process of it runs, and takes secrets out of its log.
     """
 
     synthetic: ClassVar[bool] = False
@@ -161,7 +162,9 @@ class HostedEngine:
                     pending.future.set_result(marked(completion, pending.disturbed))
             case protocol.RequestFailed(request_id=request_id, error=error):
                 if pending := self._take(request_id):
-                    pending.future.set_exception(EngineFault(faults.explain(error, "", self.spec)))
+                    pending.future.set_exception(
+                        EngineFault(self._clean(faults.explain(error, "", self.spec)))
+                    )
 
     def _take(self, request_id: str) -> Pending | None:
         """A request that somebody still waits for, and that cannot be cancelled any more."""
@@ -192,7 +195,7 @@ class HostedEngine:
 
     def _restart(self, host: Host) -> None:
         self._restarts += 1
-        self._first_death = faults.redact(faults.readable(host.cause))
+        self._first_death = self._clean(faults.readable(host.cause))
         again = len(self._pending)
         self._notes.append(
             f"the engine died ({self._first_death}) and was started again; {again} requests were sent again, "
@@ -234,7 +237,10 @@ class HostedEngine:
         paragraph = faults.explain(host.cause, log, self.spec)
         if self._first_death:
             paragraph += f"\nIt had died before ({self._first_death}) and was started again once."
-        return faults.redact(f"{paragraph}\nlog: {log_path}, which ends:\n{tail}")
+        return self._clean(f"{paragraph}\nlog: {log_path}, which ends:\n{tail}")
+
+    def _clean(self, text: str) -> str:
+        return redact(text, secrets=secrets_of(self.spec))
 
     # --------------------------------------------------------------------------------------------- state
 
@@ -273,6 +279,7 @@ class HostedEngine:
             lost, host = self._lose_all(), self._host
         host.close()
         self._occupancy.release()
+        scrub(self._context.log_path, secrets_of(self.spec))
         self._fail(lost, self._over)
 
     def _lose_all(self) -> list[Pending]:
