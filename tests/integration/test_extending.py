@@ -13,11 +13,12 @@ def pytest_llmeval_problem_sets():
 """
 PARROT = """
 from concurrent.futures import Future
-from pytest_llmeval.engines import EngineInfo
+from pytest_llmeval.engines import EngineInfo, EngineStatus
 from pytest_llmeval.schema import Completion
 
 class Parrot:
     is_preparing = False
+    status = EngineStatus()
     def __init__(self, spec, context): pass
     def load(self, progress): return EngineInfo()
     def submit(self, request):
