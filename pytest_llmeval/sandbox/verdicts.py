@@ -69,7 +69,7 @@ def _outcome(report: dict[str, Any], judgement: Judgement, limits: Limits) -> tu
     if judgement.outcome == "lost":
         return _lost(int(judgement.detail))
     if judgement.outcome == "ended":
-        if report["status"] == "done":  # alive until we killed it, but the checker heard it no more
+        if report["status"] == "done" and report["code"] == -signal.SIGKILL:  # alive until we killed it
             return Outcome.KILLED, "it closed its channel to the tests"
         return _ended(report["code"])
     return Outcome(judgement.outcome), judgement.detail

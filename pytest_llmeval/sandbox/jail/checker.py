@@ -50,7 +50,7 @@ class Tests:
         said: dict[str, Any] = {"outcome": outcome, "detail": line, "retires": retires}
         said["foretold"] = len(foretold) > 0
         if outcome != "diverged":
-            self._learn(foretold, answers)
+            self._learn(foretold, answers, outcome == "passed")
         return said, self._to_tell(outcome == "passed")
 
     def foretell(self, calls: bytes) -> None:
@@ -58,11 +58,15 @@ class Tests:
         self._foretold = Calls.load(calls)
         self._told = len(self._foretold)
 
-    def _learn(self, foretold: Calls, answers: Answers) -> None:
+    def _learn(self, foretold: Calls, answers: Answers, passed: bool) -> None:
+        """Where tests ask by the answers they get, what right answers led to counts."""
+        if not answers.keys:
+            return
         keys, requests = foretold.keys + answers.keys, foretold.requests + answers.requests
         count = _fitting(requests)
-        if count > len(self._foretold):
+        if count > len(self._foretold) or (passed and keys[:count] != self._foretold.keys):
             self._foretold = Calls(keys[:count], requests[:count])
+            self._told = 0 if passed else self._told
 
     def _to_tell(self, all_of_them: bool) -> bytes:
         known = len(self._foretold)

@@ -44,8 +44,7 @@ def _host(level: str, control: int, link: socket.socket, verdicts: int) -> NoRet
     known: dict[int, checker.Tests | str] = {}
     cores = confine.Cores()
     try:
-        if level != "A":  # where no pid namespace ends with the zygote
-            confine.kernel_rule(kernel.PR_SET_PDEATHSIG, signal.SIGKILL, level)
+        _end_with_parent(level)
         while True:
             batch = wire.read_message(control)
             cores.keep_to(batch["cores"])
@@ -54,11 +53,16 @@ def _host(level: str, control: int, link: socket.socket, verdicts: int) -> NoRet
                 if checker.serve(link, verdicts, tests, batch["count"]):
                     os._exit(0)
             else:
-                _judge_apart(control, link, verdicts, tests, batch["count"])
+                _judge_apart(level, control, link, verdicts, tests, batch["count"])
     except (EOFError, ConnectionError):
         os._exit(0)
     finally:
         os._exit(70)
+
+
+def _end_with_parent(level: str) -> None:
+    if level != "A":  # where no pid namespace ends with the zygote
+        confine.kernel_rule(kernel.PR_SET_PDEATHSIG, signal.SIGKILL, level)
 
 
 def _tests(control: int, batch: dict[str, Any], known: dict[int, checker.Tests | str]) -> checker.Tests | str:
@@ -74,10 +78,13 @@ def _tests(control: int, batch: dict[str, Any], known: dict[int, checker.Tests |
     return tests
 
 
-def _judge_apart(control: int, link: socket.socket, verdicts: int, tests: checker.Tests, count: int) -> None:
+def _judge_apart(
+    level: str, control: int, link: socket.socket, verdicts: int, tests: checker.Tests, count: int
+) -> None:
     pid = os.fork()
     if pid == 0:
         try:
+            _end_with_parent(level)
             os.close(control)
             checker.serve(link, verdicts, tests, count)
             os._exit(0)
