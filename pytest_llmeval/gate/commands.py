@@ -18,7 +18,6 @@ from pytest_llmeval.gate.rules import load_policy
 from pytest_llmeval.gate.text import gate_lines
 from pytest_llmeval.registry import load_registry
 
-PAIRED_RULES = 4  # accuracy, no_code, truncated, output_length: tested for every model of any baseline
 CALIBRATION_REPORTS = "reports/calibration"
 TESTS_FAILED = 1
 
@@ -141,7 +140,9 @@ def power_of(arguments: Sequence[str]) -> int:
     parser.add_argument("--detect", type=float, required=True, metavar="POINTS", help="the drop, in points")
     parser.add_argument("--chance", type=float, default=80.0, metavar="PERCENT", help="wanted (default: 80)")
     parser.add_argument("--alpha", type=float, default=0.05)
-    parser.add_argument("--tests", type=int, metavar="N", help="tests of the gate (default: counted)")
+    parser.add_argument(
+        "--models", type=int, metavar="N", help="judged together (default: those of the baseline)"
+    )
     parser.add_argument(
         "--discordant", type=float, default=15.0, metavar="PERCENT",
         help="how many problems change sides between two equal runs, for models with one sample a problem, whose "
@@ -150,12 +151,14 @@ def power_of(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     _check_shares(given)
     against = load_baseline(given.baseline)
-    tests = given.tests or _tests_of(against)
+    models = given.models or max(1, len(against.first.models))
+    level = given.alpha / (2 * models)  # accuracy has half of α, see findings.conclude; its models share that
     _say(
-        f"a drop of {given.detect:g} points, one-sided α {given.alpha:g}; {tests} tests share it after correction"
+        f"a drop of {given.detect:g} points, one-sided α {given.alpha:g}; corrected for {models} "
+        f"model{'s' if models > 1 else ''} and the other rules it is {level:.3g}"
     )
     for name, figures in against.first.models.items():
-        for line in _power_lines(name, figures, given, tests):
+        for line in _power_lines(name, figures, given, level):
             _say(line)
     return 0
 
@@ -168,21 +171,11 @@ def _check_shares(given: argparse.Namespace) -> None:
     ):
         if not 0 < value < 100:
             raise ConfigurationError(f"{name} {value:g}: must be between 0 and 100")
-    if not 0 < given.alpha < 0.5 or (given.tests is not None and given.tests < 1):
-        raise ConfigurationError("--alpha must be between 0 and 0.5, --tests at least 1")
+    if not 0 < given.alpha < 0.5 or (given.models is not None and given.models < 1):
+        raise ConfigurationError("--alpha must be between 0 and 0.5, --models at least 1")
 
 
-def _tests_of(against: Baseline) -> int:
-    """How many statistical tests a gate against this baseline makes with its default rules."""
-    measures = sum(
-        len(against.measured(name, measure)) >= LEAST_RUNS
-        for name in against.first.models
-        for measure in MEASURES
-    )
-    return max(1, PAIRED_RULES * len(against.first.models) + measures)
-
-
-def _power_lines(name: str, figures: ModelFigures, given: argparse.Namespace, tests: int) -> Iterator[str]:
+def _power_lines(name: str, figures: ModelFigures, given: argparse.Namespace, level: float) -> Iterator[str]:
     if not figures.tallies:
         yield f"{name}: no problem was judged"
         return
@@ -190,7 +183,7 @@ def _power_lines(name: str, figures: ModelFigures, given: argparse.Namespace, te
     samples = min(tally.n for tally in figures.tallies.values())
     measured = power.discordance(figures.tallies.values()) if samples > 1 else None
     discordant = given.discordant / 100 if measured is None else measured
-    drop, wanted, level = given.detect / 100, given.chance / 100, given.alpha / tests
+    drop, wanted = given.detect / 100, given.chance / 100
     alone, shared = (power.chance(problems, samples, drop, discordant, a) for a in (given.alpha, level))
     origin = "assumed" if measured is None else "measured"
     yield (

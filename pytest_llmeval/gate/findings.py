@@ -11,6 +11,7 @@ from pytest_llmeval.gate.family import holm
 from pytest_llmeval.gate.paired import Tails
 
 GATE = "gate"
+ACCURACY = "accuracy"
 
 
 class Conclusion(StrEnum):
@@ -82,20 +83,33 @@ Judged = Evidence | Finding
 def conclude(judged: Iterable[Judged], alpha: float) -> list[Finding]:
     """Correct all tests together (Holm, one family) and turn every piece of evidence into a Finding.
 
+    Accuracy weighs as much as all other rules together: it is what a gate is for, and must not become blind because
+    many speeds are watched beside it.
     Improvements are corrected as a family of their own: they never fail anything, and are not claimed lightly.
     """
     every = list(judged)
     evidence = [one for one in every if isinstance(one, Evidence)]
-    worse = iter(holm([one.tails.worse for one in evidence]))
-    better = iter(holm([one.tails.better for one in evidence]))
-    level = alpha / max(1, len(evidence))
+    weights = weigh([one.rule for one in evidence])
+    worse = holm([one.tails.worse for one in evidence], weights)
+    better = holm([one.tails.better for one in evidence], weights)
+    corrected = iter(zip(weights, worse, better, strict=True))
+    total = sum(weights)
     return [
-        _concluded(one, Tails(next(worse), next(better)), alpha, level) if isinstance(one, Evidence) else one
-        for one in every
+        _concluded(one, *next(corrected), alpha, total) if isinstance(one, Evidence) else one for one in every
     ]
 
 
-def _concluded(evidence: Evidence, adjusted: Tails, alpha: float, level: float) -> Finding:
+def weigh(rules: Sequence[str]) -> list[float]:
+    """Weights of tests by their rules: 1, and for accuracy what makes its total that of all others."""
+    accuracy = sum(rule.startswith(ACCURACY) for rule in rules)
+    heavy = max(1.0, (len(rules) - accuracy) / accuracy) if accuracy else 1.0
+    return [heavy if rule.startswith(ACCURACY) else 1.0 for rule in rules]
+
+
+def _concluded(
+    evidence: Evidence, weight: float, worse: float, better: float, alpha: float, total: float
+) -> Finding:
+    adjusted, level = Tails(worse, better), alpha * weight / total
     conclusion, says = _outcome(evidence, adjusted, alpha), evidence.says
     if conclusion is Conclusion.INCONCLUSIVE:
         says = f"{says}; {evidence.to_decide(level)}"

@@ -58,7 +58,7 @@ def test_a_slowdown_that_runs_as_noisy_could_show_is_inconclusive_and_says_how_m
     noisy = [2.0, 2.1, 1.9, 2.05, 1.95]
     finding = verdict(timed(2.35), *map(timed, noisy))["response_time"]
     assert finding.conclusion is Conclusion.INCONCLUSIVE
-    assert "about 1 more calibration run (now 5) would decide" in finding.says
+    assert "about 2 more calibration runs (now 5) would decide" in finding.says
     hopeless = verdict(timed(2.08), *map(timed, noisy))["response_time"]
     assert "no number of calibration runs would decide" in hopeless.says
 
@@ -165,7 +165,7 @@ def test_faults_may_be_tolerated_to_a_share():
 
 
 def test_what_is_significant_alone_is_not_among_many():
-    """Five lost, none won: p = 1/32 alone. With three more tests of the model the smallest must be below 1/80."""
+    """Five lost, none won: p = 1/32 alone. Beside three more tests accuracy is left with half of α: 1/40."""
     alone = {"no_code": False, "truncated": False, "output_length": False}
     assert verdict(figures(145), figures(150), rules=alone)["accuracy"].conclusion is Conclusion.REGRESSED
     assert verdict(figures(145), figures(150))["accuracy"].conclusion is Conclusion.INCONCLUSIVE
