@@ -40,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "report": Command(
         "pytest_llmeval.report.rebuild:command", "make the reports of a run anew from its Records"
     ),
+    "compare": Command("pytest_llmeval.report.compare:command", "a page that sets runs side by side"),
 }
 
 

@@ -95,7 +95,9 @@ def pytest_runtestloop() -> Generator[None, object, object]:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-html and others read what the run left
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    session.config.stash[RUN].close()
+    run = session.config.stash[RUN]
+    run.close()
+    terminal.write_files(session.config, run)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

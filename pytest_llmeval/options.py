@@ -73,6 +73,7 @@ class Options:
     probe: int = 16
     sampling: Mapping[str, Any] = field(default_factory=dict)
     passing: Passing = "any"
+    summary: Path | None = None
     load_timeout_s: float = 1800.0
     telemetry_hz: float = 10.0
     baseline: Path | None = None
@@ -114,6 +115,11 @@ DECLARED: dict[str, dict[str, Any]] = {
         "metavar": "[SET=]FILE",
         "help": "problems of your own (JSON lines with HumanEval's fields), with a suite for them; or the data of "
         "a known set: humanevalplus=FILE, mbpp=FILE, mbppplus=FILE. May be repeated (ini: llmeval_problem_files)",
+    },
+    "summary": {
+        "metavar": "FILE",
+        "help": "write the headline and the leaderboard to FILE as Markdown, for a CI job's page; on GitHub they "
+        "go to the job summary by themselves",
     },
     "limit": {"type": int, "metavar": "N", "help": "only the first N problems of each problem set"},
     "sample": {"type": int, "metavar": "N", "help": "N problems of each problem set, drawn at random"},
@@ -270,7 +276,7 @@ def read(config: pytest.Config) -> Options:
         reports=_path(config, option.llmeval_reports, "llmeval_reports"),
         models=_globs(option.llmeval_models),
         exclude_models=_globs(option.llmeval_exclude_models),
-        samples=_samples_path(config),
+        samples=_given_path(config, option.llmeval_samples),
         resume=option.llmeval_resume,
         problem_files=_problem_files(config),
         limit=limit,
@@ -287,6 +293,7 @@ def read(config: pytest.Config) -> Options:
         probe=_probe(option.llmeval_probe),
         sampling=_sampling(option),
         passing=option.llmeval_pass,
+        summary=_given_path(config, option.llmeval_summary),
         load_timeout_s=option.llmeval_load_timeout,
         telemetry_hz=_rate(option.llmeval_telemetry),
         baseline=_baseline_path(config),
@@ -415,9 +422,9 @@ def _problem_file(given: str, folder: Path, on_command_line: bool) -> ProblemFil
     return ProblemFile(name, path, named is not None, on_command_line)
 
 
-def _samples_path(config: pytest.Config) -> Path | None:
-    given = config.option.llmeval_samples
-    return Path(config.invocation_params.dir / given) if given else None
+def _given_path(config: pytest.Config, given: str | None) -> Path | None:
+    """Relative to where pytest was called."""
+    return config.invocation_params.dir / given if given else None
 
 
 def _baseline_path(config: pytest.Config) -> Path | None:

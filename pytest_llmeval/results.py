@@ -88,21 +88,32 @@ def _status(facts: ModelFacts, selected: int, summary: ModelSummary) -> Status:
     return Status.COMPLETE if summary.judged >= selected else Status.INCOMPLETE
 
 
-def summary_document(results: Iterable[ModelResult]) -> dict[str, Any]:
-    """summary.json: every model's status and figures."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "models": {
-            result.spec.name: {
-                "status": result.status,
-                "reason": result.reason,
-                "notes": result.notes,
-                "selected": result.selected,
-                "figures": result.summary,
-            }
-            for result in results
-        },
+@dataclass(frozen=True)
+class ModelSummaryLine:
+    """A model in summary.json. `reason` says in full why it is not complete, `notes` what else must be known."""
+
+    status: Status
+    reason: str
+    notes: tuple[str, ...]
+    selected: int
+    figures: ModelSummary
+
+
+@dataclass(frozen=True)
+class SummaryDocument:
+    """summary.json: every model's status and figures. Its JSON Schema is docs/schemas/summary-1.schema.json."""
+
+    schema_version: int
+    run_id: str
+    item_passes: PassRule
+    models: dict[str, ModelSummaryLine]
+
+
+def summary_document(run_id: str, rule: PassRule, results: Iterable[ModelResult]) -> SummaryDocument:
+    lines = {
+        r.spec.name: ModelSummaryLine(r.status, r.reason, r.notes, r.selected, r.summary) for r in results
     }
+    return SummaryDocument(SCHEMA_VERSION, run_id, rule, lines)
 
 
 def describe_state(facts: ModelFacts) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from pytest_llmeval.keys import RunKeys
 from pytest_llmeval.keys.settings import timing_settings, verdict_settings
 from pytest_llmeval.manifest import describe_model, describe_plan, installed_versions, machine
 from pytest_llmeval.options import Options
-from pytest_llmeval.results import ModelResult, ModelState, describe_state, summary_document
+from pytest_llmeval.results import ModelResult, ModelState, describe_state
 from pytest_llmeval.resume import RESUMED_FROM, EarlierRuns, Resumption
 from pytest_llmeval.schema import SCHEMA_VERSION, ModelSpec, Record, RecordId, Task
 from pytest_llmeval.selection import Selection
@@ -53,6 +53,7 @@ class Run:
     engine_wanted: set[str] = field(default_factory=set)  # models whose engine a test itself uses
     states: dict[str, ModelState] = field(default_factory=dict)
     started_at: datetime = field(default_factory=datetime.now)
+    ended_at: datetime | None = None
     loaded: LoadedRun | None = None  # what the run left, once it was closed
     _pipeline: Pipeline | None = None
     _scoring: BackgroundExecutor | None = None
@@ -219,9 +220,10 @@ class Run:
                 self._pipeline.close()
                 self._pipeline = None
             if self.used:
+                self.ended_at = datetime.now()
                 self.store.write_json(MANIFEST, self.manifest())
                 self.loaded = self._read_back()
-                self.store.write_json(SUMMARY, summary_document(self.loaded.models))
+                self.store.write_json(SUMMARY, asdict(self.loaded.summary))
                 self._write_samples_results()
                 self.store.close()
         finally:
@@ -299,6 +301,7 @@ class Run:
             "schema_version": SCHEMA_VERSION,
             "run_id": self.folder.name,
             "started_at": self.started_at.astimezone().isoformat(timespec="seconds"),
+            "ended_at": self.ended_at and self.ended_at.astimezone().isoformat(timespec="seconds"),
             "versions": installed_versions(),
             "machine": machine(),
             "sandbox": self._scoring.describe() if self._scoring else None,

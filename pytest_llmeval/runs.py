@@ -22,9 +22,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from pytest_llmeval.engines import EngineInfo
 from pytest_llmeval.errors import ConfigurationError, LLMEvalError, MissingExtraError
-from pytest_llmeval.results import ModelFacts, ModelResult, result_of
+from pytest_llmeval.results import ModelFacts, ModelResult, SummaryDocument, result_of, summary_document
 from pytest_llmeval.schema import Completion, ModelSpec, PassRule, Record, RecordId, Sample
 from pytest_llmeval.store import MANIFEST, RESULTS, decode, file_name
+from pytest_llmeval.telemetry.watch import ModelTelemetry
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class LoadedRun:
     models: tuple[ModelResult, ...]
     records: Mapping[RecordId, Record]
     probes: Mapping[str, Sequence[Completion]]
+    telemetry: Mapping[str, ModelTelemetry]
     offsets: Mapping[RecordId, int]
 
     @property
@@ -50,6 +52,13 @@ class LoadedRun:
         return datetime.fromisoformat(self.manifest["started_at"])
 
     @property
+    def seconds(self) -> float | None:
+        """From start to end; None where the run did not come to its end."""
+        if ended := self.manifest.get("ended_at"):
+            return (datetime.fromisoformat(ended) - self.started_at).total_seconds()
+        return None
+
+    @property
     def rule(self) -> PassRule:
         """When an item passes."""
         return PassRule(self.manifest.get("item_passes", PassRule.ANY))
@@ -58,6 +67,11 @@ class LoadedRun:
     def samples(self) -> int:
         """How many samples the run has in all."""
         return sum(record.n for record in self.records.values())
+
+    @property
+    def summary(self) -> SummaryDocument:
+        """What summary.json holds."""
+        return summary_document(self.run_id, self.rule, self.models)
 
     @cached_property
     def problems(self) -> tuple[tuple[str, str], ...]:
@@ -113,7 +127,7 @@ def load_run(path: str | Path) -> LoadedRun:
     specs = {name: _spec(table) for name, table in manifest["models"].items()}
     probes = {name: _probe(folder, name) for name in specs}
     models = tuple(_result(manifest, spec, records.values(), probes[name]) for name, spec in specs.items())
-    return LoadedRun(folder, manifest, models, records, probes, offsets)
+    return LoadedRun(folder, manifest, models, records, probes, _telemetry(folder, specs), offsets)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -174,11 +188,18 @@ def _probe(folder: Path, model: str) -> Sequence[Completion]:
     return TypeAdapter(list[Completion]).validate_python(json.loads(path.read_text())["completions"])
 
 
+def _telemetry(folder: Path, models: Iterable[str]) -> dict[str, ModelTelemetry]:
+    paths = {name: folder / "telemetry" / f"{file_name(name)}.json" for name in models}
+    adapter = TypeAdapter(ModelTelemetry)
+    found = {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
+    return {name: adapter.validate_python(document["telemetry"]) for name, document in found.items()}
+
+
 def _result(
     manifest: Mapping[str, Any], spec: ModelSpec, records: Iterable[Record], probe: Sequence[Completion]
 ) -> ModelResult:
     name = spec.name
-    info = EngineInfo(**manifest.get("engines", {}).get(name, {}))
+    info = TypeAdapter(EngineInfo).validate_python(manifest.get("engines", {}).get(name, {}))
     notes = tuple(manifest.get("engines_fared", {}).get(name, {}).get("notes", ()))
     facts = ModelFacts(**manifest.get("states", {}).get(name, {}), info=info, probe=probe, notes=notes)
     rule = PassRule(manifest.get("item_passes", PassRule.ANY))

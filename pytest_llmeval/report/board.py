@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pytest_llmeval.report import costs
 from pytest_llmeval.report.leaderboard import interval, percent
 from pytest_llmeval.report.text import html
 from pytest_llmeval.results import ModelResult
@@ -52,7 +53,6 @@ def board_html(run: LoadedRun) -> str:
 
 def _figures(run: LoadedRun) -> list[Figure]:
     ks = sorted({k for model in run.models for k in model.summary.pass_at_k} - {1})
-    telemetry = "no telemetry was taken in this run"
     return [
         Figure(
             "model", "its name in models.toml", lambda m: Cell(html(m.spec.name), m.spec.name, m.spec.model)
@@ -86,15 +86,22 @@ def _figures(run: LoadedRun) -> list[Figure]:
             _single("output_tok_s", "tok/s", 0),
         ),
         Figure("batch", "all output tokens over the time of the whole batch", _batch),
-        *(Figure(name, told, lambda m: not_measured(telemetry)) for name, told in TELEMETRY),
+        Figure("memory", "weights and KV cache apart where the engine tells", _cost(run, costs.memory)),
+        Figure(
+            "utilisation", "share of the batch in which the devices were busy", _cost(run, costs.utilisation)
+        ),
+        Figure("energy", "all devices, idle power included, per output token", _cost(run, costs.energy)),
     ]
 
 
-TELEMETRY = (
-    ("memory", "device memory, weights and KV cache apart"),
-    ("utilisation", "of the device while generating"),
-    ("energy", "of the device, per output token"),
-)
+def _cost(
+    run: LoadedRun, of: Callable[[LoadedRun, ModelResult], costs.Cost]
+) -> Callable[[ModelResult], Cell]:
+    def cell(model: ModelResult) -> Cell:
+        cost = of(run, model)
+        return not_measured(cost.why) if cost.shown is None else Cell(html(cost.shown), cost.value)
+
+    return cell
 
 
 def not_measured(why: str) -> Cell:

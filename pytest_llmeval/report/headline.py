@@ -14,7 +14,8 @@ def headline(run: LoadedRun) -> str:
     """One paragraph for someone who reads nothing else."""
     ranked = ranking(run.models)
     if not ranked:
-        return f"No model was judged on any problem. {_troubles(run.models)}".strip()
+        nothing = "No model was judged on any problem." if any(m.selected for m in run.models) else ""
+        return f"{nothing} {_troubles(run.models)}".strip() or "No problem was asked in this run."
     best = ranked[0]
     parts = [_about_best(best), _about_runner_up(run, ranked), _troubles(run.models)]
     return " ".join(part for part in parts if part)

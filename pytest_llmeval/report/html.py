@@ -11,7 +11,6 @@ import pytest
 from pytest_html.basereport import BaseReport
 
 from pytest_llmeval.report.links import Links
-from pytest_llmeval.report.page import page_html
 from pytest_llmeval.report.text import html
 from pytest_llmeval.schema import RecordId
 from pytest_llmeval.workers import is_worker
@@ -76,6 +75,8 @@ class HtmlHooks:
 
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
         if run := self._source.loaded:
+            from pytest_llmeval.report.page import page_html  # not before there is a page to make
+
             prefix.append(page_html(run, self._links()))
 
     def pytest_html_results_table_header(self, cells: list[str]) -> None:

@@ -10,25 +10,32 @@ from pytest_llmeval.report.prompts import cut_line
 from pytest_llmeval.report.text import html
 from pytest_llmeval.schema import Cut, Outcome, PassRule, Program, Record, Sample, Timing
 
-HIGHLIGHTED = 4  # programs per item; colours cost half a millisecond each
+HIGHLIGHTED = 2  # programs per item; colours cost a millisecond each
 SHOWN_CHARS = 20_000  # of any one text
-LISTED = 100  # samples shown in full; the prediction file has all
+LISTED = (
+    20  # samples shown in full, a quarter of them right ones where there are; the prediction file has all
+)
 
 
 def item_html(record: Record, rule: PassRule, prediction: str) -> str:
     """Everything about one item; `prediction` is the address of its file."""
-    order = sorted(record.samples, key=lambda sample: (sample.verdict.passed, sample.index))
-    told = "".join(_sample(sample, number < HIGHLIGHTED) for number, sample in enumerate(order[:LISTED]))
-    left = (
-        f"<p>{len(order) - LISTED} more samples are in the prediction file.</p>"
-        if len(order) > LISTED
-        else ""
-    )
+    chosen = _chosen(record.samples)
+    told = "".join(_sample(sample, number < HIGHLIGHTED) for number, sample in enumerate(chosen))
+    more = record.n - len(chosen)
+    left = f"<p>{more} more samples are in the prediction file.</p>" if more else ""
     return (
         f"<p class=verdict>{html(explain(record, rule))}</p>"
         f"<p><a href='{html(prediction)}'>prediction file</a></p>"
         f"{_prompt(record)}{told}{left}"
     )
+
+
+def _chosen(samples: Sequence[Sample]) -> list[Sample]:
+    """Failures first, because they are what people look for."""
+    wrong = [sample for sample in samples if not sample.verdict.passed]
+    right = [sample for sample in samples if sample.verdict.passed]
+    wrong = wrong[: max(LISTED * 3 // 4, LISTED - len(right))]
+    return [*wrong, *right[: LISTED - len(wrong)]]
 
 
 def _prompt(record: Record) -> str:

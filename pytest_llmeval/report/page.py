@@ -6,7 +6,7 @@ Everything is readable without scripts: they only sort, filter and open. Whateve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,32 @@ from pytest_llmeval.report.headline import headline
 from pytest_llmeval.report.items import item_html
 from pytest_llmeval.report.links import Links, anchor, item_path
 from pytest_llmeval.report.plots import plots
+from pytest_llmeval.report.serving import measurements, serving_html, throughput_against_latency
 from pytest_llmeval.report.text import html
+from pytest_llmeval.report.timelines import timelines
 from pytest_llmeval.runs import LoadedRun
 from pytest_llmeval.schema import RecordId
+from pytest_llmeval.serving.measurements import Measurement
 
 
 def page_html(run: LoadedRun, links: Links) -> str:
     """The summary of a run; writes the items' own pages where their stories are not embedded."""
+    found = measurements(run)
+    serving = f"<h2>Serving</h2>{serving_html(found)}" if found else ""
     return (
         f"<style>{_asset('page.css')}</style><div class=llmeval><p class=headline>{html(headline(run))}</p>"
         f"<h2>Leaderboard</h2>{board_html(run)}<p class=legend>{html(_conditions(run))}</p>"
-        f"{reasons_html(run.models)}{_plots(run)}"
+        f"{reasons_html(run.models)}{serving}{_plots(run, found)}"
+        f"{_problems(run, links) if run.records else ''}"
+        f"<h2>Manifest</h2>{manifest_html(run)}</div><script>{_asset('page.js')}</script>"
+    )
+
+
+def _problems(run: LoadedRun, links: Links) -> str:
+    """Who solves what, and the story of each item."""
+    return (
         f"<h2>Problems and models</h2>{grid_html(run, links.item)}"
         f"<h2>Items</h2>{_items(run, links) if links.embedded else _item_pages(run)}"
-        f"<h2>Manifest</h2>{manifest_html(run)}</div><script>{_asset('page.js')}</script>"
     )
 
 
@@ -39,11 +51,13 @@ def _conditions(run: LoadedRun) -> str:
     return leaderboard.conditions(run.models, run.rule)
 
 
-def _plots(run: LoadedRun) -> str:
+def _plots(run: LoadedRun, found: Sequence[Measurement]) -> str:
+    served = throughput_against_latency(found)
+    every = [*plots(run), *([served] if served else []), *timelines(run)]
     drawn = "".join(
         f"<figure>{plot.drawing}<figcaption>{html(plot.title)}"
         f"<details><summary>in words</summary>{html(plot.words)}</details></figcaption></figure>"
-        for plot in plots(run)
+        for plot in every
     )
     return f"<h2>Plots</h2><div class=plots>{drawn}</div>" if drawn else ""
 
@@ -84,15 +98,18 @@ def _write_item_page(run: LoadedRun, name: RecordId) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     links = Links(run.folder, path.parent, embedded=False)
     told = item_html(run.whole(name), run.rule, links.to(run.prediction(name)))
-    title = f"{html(name.model)} · {html(name.task_id)}"
-    path.write_text(
-        f"<!DOCTYPE html><html lang=en><meta charset=utf-8><title>{title}</title>{POLICY}"
-        f"<style>{_asset('page.css')}</style><body class=llmeval><h1>{title}</h1>{told}</body></html>",
-        encoding="utf-8",
+    path.write_text(own_page(f"{name.model} · {name.task_id}", told), encoding="utf-8")
+
+
+def own_page(title: str, body: str) -> str:
+    """A whole page of ours around a piece of HTML; it needs no script and nothing from anywhere."""
+    return (
+        f"<!DOCTYPE html><html lang=en><meta charset=utf-8><title>{html(title)}</title>{POLICY}"
+        f"<style>{_asset('page.css')}</style><body class=llmeval><h1>{html(title)}</h1>{body}</body></html>"
     )
 
 
-# A page of our own needs no script and nothing from anywhere: the browser enforces it.
+# The browser enforces it.
 POLICY = "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">"
 
 

@@ -7,6 +7,7 @@ no other plugin, no configuration and no terminal.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -16,13 +17,16 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from pydantic_core import to_jsonable_python
 
 from pytest_llmeval.errors import LLMEvalError
 from pytest_llmeval.judged import explain
+from pytest_llmeval.report.files import write_reports
 from pytest_llmeval.report.html import HtmlHooks
 from pytest_llmeval.report.text import safe
 from pytest_llmeval.runs import LoadedRun, load_run
 from pytest_llmeval.schema import Record, RecordId
+from pytest_llmeval.store import SUMMARY
 
 PLUGINS = ("pytest_metadata.plugin", "pytest_html.plugin")
 
@@ -31,19 +35,23 @@ def command(arguments: Sequence[str]) -> int:
     """`python -m pytest_llmeval report RUN`."""
     parser = argparse.ArgumentParser(prog="python -m pytest_llmeval report", description=__doc__)
     parser.add_argument("run", type=Path, help="the folder of a run, e.g. reports/latest")
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="also write a CI job's summary to FILE")
     given = parser.parse_args(arguments)
     run = load_run(given.run)
     rebuild(run)
+    write_reports(run, given.summary, environ={})
     sys.stdout.write(f"{run.folder}\n")
     return 0
 
 
 def rebuild(run: LoadedRun) -> None:
-    """Write a run's page anew.
+    """Write a run's page and its summary.json anew.
 
     Raises:
         LLMEvalError: pytest could not make the page.
     """
+    document = json.dumps(to_jsonable_python(run.summary), indent=2, allow_nan=False)
+    (run.folder / SUMMARY).write_text(f"{document}\n", encoding="ascii")
     path = run.folder / "report.html"
     arguments = [f"--html={path}", "--self-contained-html", "-c", os.devnull, f"--rootdir={run.folder}"]
     plugins = [argument for name in PLUGINS for argument in ("-p", name)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmeval.errors import SandboxFault
+from pytest_llmeval.errors import LLMEvalError, SandboxFault
 from pytest_llmeval.report import leaderboard
 from pytest_llmeval.report.text import safe
 from pytest_llmeval.results import ModelResult
@@ -124,6 +124,18 @@ def _give_line_back(reporter: Any, nodeid: str) -> None:
         reporter.write_fspath_result(nodeid, "")
 
 
+def write_files(config: pytest.Config, run: Run) -> None:
+    """report.md and the job's summary; one that cannot be written is a line, because the run itself is safe."""
+    if run.loaded is None:
+        return
+    from pytest_llmeval.report.files import write_reports
+
+    try:
+        write_reports(run.loaded, run.options.summary)
+    except LLMEvalError as error:
+        config.get_terminal_writer().line(safe(f"\n{error}"))
+
+
 def write_summary(reporter: pytest.TerminalReporter, run: Run) -> None:
     """The leaderboard, the reasons behind what is not complete, and where the run lies."""
     if not run.states:
@@ -141,6 +153,11 @@ def write_summary(reporter: pytest.TerminalReporter, run: Run) -> None:
             reporter.write_line(safe(f"{result.spec.name}: note: {note}"))
     if run.used:
         reporter.write_line(f"run: {run.store.folder}")
+    if run.loaded:
+        from pytest_llmeval.report.files import github_commands
+
+        for line in github_commands(run.loaded):
+            reporter.write_line(line)
 
 
 def _first_line(result: ModelResult) -> str:

@@ -7,15 +7,14 @@ import unicodedata
 from html import escape
 
 _KEPT = {"\n", "\t"}
+_SUSPICIOUS = re.compile(r"[^\n\t -~]")  # all but plain ASCII is looked up
 # Control, format (bidi overrides, zero width), surrogate, private use, unassigned.
 _HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
 
 def safe(text: str) -> str:
-    r"""`text` with control, bidi and surrogate characters spelled as \x1b, ‮ and the like."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_spelled(character) for character in text)
+    r"""`text` with control, bidi and surrogate characters spelled as \x1b, \u202e and the like."""
+    return _SUSPICIOUS.sub(lambda found: _spelled(found[0]), text)
 
 
 def _spelled(character: str) -> str:

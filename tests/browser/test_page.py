@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from conftest import RIGHT, WRONG, a_record, page_of
+from pages import RIGHT, WRONG, a_record, page_of
 
 CELLS = "[...document.querySelectorAll('.board tbody tr')].map(r => r.cells[0].textContent)"
 SHOWN = "[...document.querySelectorAll('.grid tbody tr')].filter(r => r.offsetHeight).map(r => r.cells[0].textContent)"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 
 import pytest
 
@@ -22,6 +24,29 @@ def test_a_run_leaves_records_predictions_summary_manifest_and_page(project, pyt
     page = (run / "report.html").read_text()
     assert "Leaderboard" in page
     assert "separate_paren_groups" in page
+    assert (run / "report.md").read_text().startswith("# Model evaluation")
+
+
+def test_reports_are_made_anew_from_the_records_alone(project, pytester):
+    project("--llmeval-limit=4", "--llmeval-probe=off")
+    run = pytester.path / "reports/latest"
+    before = {name: (run / name).read_text() for name in ("report.md", "summary.json")}
+    old_page = (run / "report.html").read_text()
+    for name in (*before, "report.html"):
+        (run / name).unlink()
+    result = pytester.run(sys.executable, "-m", "pytest_llmeval", "report", str(run), "--summary=mine.md")
+    assert result.ret == 0, result.stderr.str()
+    assert {name: (run / name).read_text() for name in before} == before
+    ours = re.compile("(?s)<div class=llmeval>.*?<script>")
+    assert ours.search((run / "report.html").read_text())[0] == ours.search(old_page)[0]
+    assert "| `weak` | complete |" in (pytester.path / "mine.md").read_text()
+
+
+def test_a_jobs_summary_is_written_where_it_is_wanted(project, pytester):
+    project("--llmeval-limit=1", "--llmeval-summary=mine.md")
+    assert "| `good` | complete |" in (pytester.path / "mine.md").read_text()
+    lost = project("--llmeval-limit=1", "--llmeval-summary=no/such/folder.md")
+    lost.stdout.fnmatch_lines(["*no/such/folder.md cannot be written: *", "*leaderboard*"])
 
 
 def test_the_users_own_html_path_wins(project, pytester):

@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "suites": set(),
     "selection": {"options", "problems", "registry", "samples"},
     "results": {"batch", "engines", "metrics"},
-    "runs": {"engines", "results", "store"},
+    "runs": {"engines", "results", "store", "telemetry"},
     "exact_match": {"extraction"},  # reads programs as safely as extraction does
     "keys": {"devices", "options", "prompting"},
     "manifest": {"devices", "keys", "prompting"},

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from pages import page_of
 
-from conftest import page_of
 from pytest_llmeval.report import links
 from pytest_llmeval.schema import (
     Completion,

@@ -1,0 +1,96 @@
+"""What reports of large runs cost: 5 models × 164 problems × n samples that never ran.
+
+    python benchmarks/bench_report.py [N]      N samples a problem (default 100, that is 82,000)
+
+Prints seconds, peak memory and sizes; where Chromium is installed, also how long the page takes to open.
+"""
+
+from __future__ import annotations
+
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "browser"))
+import chromium
+
+from pytest_llmeval.problems import humaneval
+from pytest_llmeval.schema import (
+    Completion,
+    Outcome,
+    Program,
+    Prompt,
+    PromptStyle,
+    Record,
+    Sample,
+    Timing,
+    Verdict,
+)
+from pytest_llmeval.testing.runs import write_run
+
+MODELS = ("alpha_8b", "beta_14b", "gamma_30b", "delta_16b", "epsilon_22b")
+FAILURES = (
+    Verdict(Outcome.WRONG_ANSWER, "assert candidate([1.0, 2.0, 3.9], 0.3) == True: got False", "", 0.02),
+    Verdict(Outcome.EXCEPTION, "TypeError: unsupported operand type(s) for +: 'int' and 'str'", "", 0.02),
+)
+
+
+def records(n: int) -> Iterator[Record]:
+    """Right answers are the canonical solutions with a comment of their own, wrong ones give up half-way."""
+    rng = random.Random(1)
+    for model in MODELS:
+        for problem in humaneval.load().problems:
+            share = rng.betavariate(0.8, 0.4)
+            samples = tuple(
+                _sample(rng, i, problem.prompt, problem.canonical_solution, share) for i in range(n)
+            )
+            yield Record(
+                model, "humaneval", problem.task_id, Prompt(PromptStyle.COMPLETION, problem.prompt), samples
+            )
+
+
+def _sample(rng: random.Random, index: int, prompt: str, solution: str, share: float) -> Sample:
+    right = rng.random() < share
+    body = f"    # attempt {index}\n{solution}" if right else f"    # attempt {index}\n    return None\n"
+    seconds = rng.lognormvariate(0.5, 0.3)
+    timing = Timing(128, 0.01, 0.05, seconds, seconds + 0.06)
+    completion = Completion(body, "stop", 180, len(body) // 4, timing=timing)
+    verdict = Verdict(Outcome.PASSED, "", "", 0.02) if right else rng.choice(FAILURES)
+    return Sample(index, completion, Program(prompt + body, "body after the prompt"), verdict)
+
+
+def main(n: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        run = write_run(Path(folder) / "run", records(n))
+        size = (run / "results.jsonl").stat().st_size
+        print(f"{len(MODELS)} models x 164 problems x {n} samples, results.jsonl {size / 1e6:.0f} MB")
+        began = time.monotonic()
+        subprocess.run(
+            [sys.executable, "-m", "pytest_llmeval", "report", str(run)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        print(f"report command: {time.monotonic() - began:.1f} s, peak {peak:.0f} MiB")
+        print(f"report.html: {(run / 'report.html').stat().st_size / 1e6:.2f} MB")
+        beside = [path.stat().st_size for path in run.glob("items/**/*.html")]
+        print(f"beside it: {len(beside)} files, {sum(beside) / 1e6:.0f} MB")
+        if chromium.BINARY:
+            print(f"opens in Chromium in {_opening(run / 'report.html'):.2f} s")
+
+
+def _opening(page: Path) -> float:
+    """Seconds until the page is loaded and idle, with a browser that runs already."""
+    with tempfile.TemporaryDirectory() as profile, chromium.tab(Path(profile)) as tab:
+        began = time.monotonic()
+        tab.open(page)
+        return time.monotonic() - began - 0.5  # networkIdle is half a second without requests
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100)

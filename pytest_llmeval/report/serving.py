@@ -1,0 +1,86 @@
+"""The serving suites' measurements: throughput against latency, and each of them in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_llmeval.metrics.latency import Latencies
+from pytest_llmeval.report import svg
+from pytest_llmeval.report.plots import Plot
+from pytest_llmeval.report.text import html
+from pytest_llmeval.runs import LoadedRun
+from pytest_llmeval.serving.measurements import Measurement, read
+
+HEADINGS = (
+    *("model", "measurement", "tokens in / out", "load", "requests", "output", "first token p50 / p95"),
+    *("per token p50 / p95", "response p50 / p95", "within limits"),
+)
+
+
+def measurements(run: LoadedRun) -> list[Measurement]:
+    """All of a run, model by model."""
+    return read(run.folder / "serving")
+
+
+def serving_html(found: Sequence[Measurement]) -> str:
+    """One row a measurement."""
+    head = "".join(f"<th scope=col>{html(heading)}</th>" for heading in HEADINGS)
+    rows = "".join(f"<tr>{''.join(f'<td>{html(cell)}</td>' for cell in _row(one))}</tr>" for one in found)
+    return f"<div class=scroll><table class=board><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+
+
+def _row(one: Measurement) -> tuple[str, ...]:
+    within = "" if one.share_within is None else f"{100 * one.share_within:.0f} %"
+    speed = "not measured" if one.output_tok_s is None else f"{one.output_tok_s:.0f} tok/s"
+    return (
+        one.model,
+        one.kind,
+        f"{one.prompt_tokens} / {one.output_tokens}",
+        _load(one),
+        f"{one.requests}" if one.complete else f"{one.requests}: {one.explain()}",
+        speed,
+        *(_spread(one.latencies, name) for name in ("ttft_s", "tpot_s", "response_s")),
+        within,
+    )
+
+
+def _load(one: Measurement) -> str:
+    if one.rate_per_s is not None:
+        return f"{one.rate_per_s:g} requests/s"
+    return "" if one.concurrency is None else f"{one.concurrency} at a time"
+
+
+def _spread(latencies: Latencies | None, name: str) -> str:
+    spread = getattr(latencies, name, None)
+    return "not measured" if spread is None else f"{1000 * spread.p50:.1f} / {1000 * spread.p95:.1f} ms"
+
+
+def throughput_against_latency(found: Sequence[Measurement]) -> Plot | None:
+    """Per model a line over its levels of concurrency; None where there are none."""
+    lines: dict[str, list[tuple[float, float, int]]] = {}
+    for one in found:
+        spread = one.latencies.tpot_s if one.latencies else None
+        if one.kind == "throughput" and one.output_tok_s and one.concurrency and spread:
+            lines.setdefault(one.model, []).append((one.output_tok_s, 1000 * spread.p95, one.concurrency))
+    if not lines:
+        return None
+    points = [point for each in lines.values() for point in each]
+    chart = svg.Chart(
+        svg.from_zero("output of all requests, tok/s", max(x for x, _, _ in points)),
+        svg.from_zero("time per output token, p95, ms", max(y for _, y, _ in points)),
+    )
+    words = [
+        _draw(chart, index, name, sorted(lines[name], key=lambda p: p[2])) for index, name in enumerate(lines)
+    ]
+    chart.legend(list(enumerate(lines)))
+    title = "Throughput against latency: each point is a number of requests at a time; to the right and low is better"
+    return Plot(title, chart.svg(title, "; ".join(words)), "; ".join(words))
+
+
+def _draw(chart: svg.Chart, series: int, name: str, points: Sequence[tuple[float, float, int]]) -> str:
+    chart.line([(x, y) for x, y, _ in points], series)
+    told = [f"{level} at a time {x:.0f} tok/s, {y:.1f} ms a token" for x, y, level in points]
+    for (x, y, level), said in zip(points, told, strict=True):
+        chart.mark(x, y, series, f"{name}: {said}")
+        chart.text(x, y, str(level))
+    return f"{name}: {', '.join(told)}"
