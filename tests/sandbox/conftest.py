@@ -5,26 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from judging import QUICK
+from judging import ALONE, started
 
-from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox import Executor
-
-ALONE = "A-without-bubblewrap"
-
-
-def started(level: str, **arguments: object) -> Executor:
-    """A started executor, or a skip that names why this machine refuses the level."""
-    choice = "A" if level == ALONE else level
-    executor = Executor(choice, **{"workers": 1, "limits": QUICK, **arguments})  # type: ignore[arg-type]
-    with pytest.MonkeyPatch.context() as patch:
-        if level == ALONE:
-            patch.setenv("PATH", "/nowhere")
-        try:
-            executor.start()
-        except SandboxFault as refusal:
-            pytest.skip(f"level {level} cannot be had here: {refusal}")
-    return executor
 
 
 @pytest.fixture(scope="session", params=["A", ALONE, "B", "B-"])

@@ -5,13 +5,33 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 import pytest_llmeval
+from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox import Executor, Limits
 from pytest_llmeval.schema import Channel, Problem, Program, Verdict
 
 # For other interpreters: the package under test, wherever it is installed otherwise.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(pytest_llmeval.__file__).parents[1])}
 QUICK = Limits(wall_s=1.5, cpu_s=4, memory_bytes=256 << 20)
+
+
+ALONE = "A-without-bubblewrap"
+
+
+def started(level: str, **arguments: object) -> Executor:
+    """A started executor, or a skip that names why this machine refuses the level."""
+    choice = "A" if level == ALONE else level
+    executor = Executor(choice, **{"workers": 1, "limits": QUICK, **arguments})  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as patch:
+        if level == ALONE:
+            patch.setenv("PATH", "/nowhere")
+        try:
+            executor.start()
+        except SandboxFault as refusal:
+            pytest.skip(f"level {level} cannot be had here: {refusal}")
+    return executor
 
 
 def problem(

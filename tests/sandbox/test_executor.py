@@ -17,9 +17,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from judging import ENVIRONMENT, QUICK, SQUARE, judged, problem, still_judges
+from judging import ENVIRONMENT, QUICK, SQUARE, judged, problem, started, still_judges
 
-from conftest import started
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox import Executor, Level, Limits
 from pytest_llmeval.schema import Outcome, Problem, Program, Verdict

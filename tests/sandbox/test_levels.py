@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judging import ENVIRONMENT, QUICK
+from judging import ALONE, ENVIRONMENT, QUICK, started
 
-from conftest import ALONE, started
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox import Executor, Level, selftest
 from pytest_llmeval.sandbox.jail import seccomp
