@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_llmeval.problems.oracle import judge
@@ -139,6 +139,7 @@ def test_the_digits_of_numbers_of_unequal_length_have_two_readings():
 numbers = st.floats(allow_nan=True) | st.integers(-(10**6), 10**6)
 
 
+@settings(deadline=None)  # the first example imports numpy, and machines are loaded
 @given(answer=st.lists(numbers, max_size=4), expected=st.lists(st.floats(), max_size=4), atol=st.floats(0, 1))
 def test_closeness_is_numpys_for_lists_of_floats(answer, expected, atol):
     numpy = pytest.importorskip("numpy")
