@@ -57,7 +57,11 @@ class EngineStatus:
 
 
 class Engine(Protocol):
-    """A model that answers. Constructing one may start preparations (a process, imports) but never loads."""
+    """A model that answers. Constructing one may start preparations (a process, imports) but never loads.
+
+    Derive from it: an engine without a cache or background work then writes `load`, `submit` and `close` alone,
+    and what a later version asks of engines has an answer here.
+    """
 
     def load(self, progress: Progress) -> EngineInfo:
         """Load the model and return when it can answer; `progress` is called now and then.
@@ -75,14 +79,17 @@ class Engine(Protocol):
 
     def reset_cache(self) -> None:
         """Forget cached prefixes, so that the next request pays its whole prefill; without a cache, nothing."""
+        return None
 
     @property
     def is_preparing(self) -> bool:
         """True while it imports in the background, which would disturb a latency measurement beside it."""
+        return False
 
     @property
     def status(self) -> EngineStatus:
         """How it fares; may be asked from any thread and at any time, also after `close()`."""
+        return EngineStatus()
 
     def close(self) -> None:
         """Give back device memory, processes and files; pending futures fail. May be called twice."""

@@ -2,15 +2,13 @@
 
 from concurrent.futures import Future
 
-from pytest_llmeval.engines import EngineInfo
+from pytest_llmeval.engines import Engine, EngineInfo
 from pytest_llmeval.schema import Completion
 
 ANSWERS = {"double": "    return 2 * x\n", "halve": "    return x // 2\n"}
 
 
-class RecallEngine:
-    is_preparing = False
-
+class RecallEngine(Engine):
     def __init__(self, spec, context):
         self._knows = spec.engine.get("knows", [])
 
@@ -23,9 +21,6 @@ class RecallEngine:
         future = Future()
         future.set_result(Completion(ANSWERS[name] if name in self._knows else "    return None\n", "stop"))
         return future
-
-    def reset_cache(self):
-        pass
 
     def close(self):
         pass
