@@ -7,7 +7,6 @@ no other plugin, no configuration and no terminal.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -17,7 +16,6 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from pydantic_core import to_jsonable_python
 
 from pytest_llmeval.errors import LLMEvalError
 from pytest_llmeval.judged import explain
@@ -26,7 +24,7 @@ from pytest_llmeval.report.html import HtmlHooks
 from pytest_llmeval.report.text import safe
 from pytest_llmeval.runs import LoadedRun, load_run
 from pytest_llmeval.schema import Record, RecordId
-from pytest_llmeval.store import SUMMARY
+from pytest_llmeval.store import SUMMARY, document
 
 PLUGINS = ("pytest_metadata.plugin", "pytest_html.plugin")
 
@@ -50,8 +48,7 @@ def rebuild(run: LoadedRun) -> None:
     Raises:
         LLMEvalError: pytest could not make the page.
     """
-    document = json.dumps(to_jsonable_python(run.summary), indent=2, allow_nan=False)
-    (run.folder / SUMMARY).write_text(f"{document}\n", encoding="ascii")
+    (run.folder / SUMMARY).write_text(document(run.summary), encoding="ascii")
     path = run.folder / "report.html"
     arguments = [f"--html={path}", "--self-contained-html", "-c", os.devnull, f"--rootdir={run.folder}"]
     plugins = [argument for name in PLUGINS for argument in ("-p", name)]

@@ -5,12 +5,9 @@ Everything a report shows can be rebuilt from here; a line cut short by a crash 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-from pydantic_core import to_jsonable_python
 
 from pytest_llmeval.schema import Record, RecordId
 from pytest_llmeval.store.folders import (
@@ -25,15 +22,15 @@ from pytest_llmeval.store.lines import Lines, explained
 from pytest_llmeval.store.records import (
     Generation,
     decode,
+    document,
     encode,
     read_generations,
     read_records,
-    to_json,
 )
 
 __all__ = [
     "GENERATIONS", "LATEST", "MANIFEST", "RESULTS", "SUMMARY", "Generation", "RunStore", "create_run_folder",
-    "decode", "encode", "file_name", "find_run", "point_latest", "read_generations", "read_records", "to_json",
+    "decode", "document", "encode", "file_name", "find_run", "point_latest", "read_generations", "read_records",
 ]  # fmt: skip
 
 GENERATIONS = "generations.jsonl"
@@ -86,8 +83,7 @@ class RunStore:
         path = self.folder / name
         partial = path.with_suffix(".partial")
         with explained(path):
-            document = json.dumps(to_jsonable_python(value), indent=2, allow_nan=False)
-            partial.write_text(f"{document}\n", encoding="ascii")
+            partial.write_text(document(value), encoding="ascii")
             partial.replace(path)
 
     def log_path(self, model: str) -> Path:
@@ -108,4 +104,4 @@ class RunStore:
     def _write_prediction(self, record: Record) -> None:
         path = self.prediction_path(record.record_id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(to_json(record), indent=2, allow_nan=False) + "\n", encoding="ascii")
+        path.write_text(document(record), encoding="ascii")

@@ -36,8 +36,13 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def to_json(record: Record) -> Any:
-    return _adapter(Record).dump_python(record, mode="json")
+def document(value: Any) -> str:
+    """An indented JSON document; dataclasses, paths and lone surrogates in it are converted.
+
+    Raises:
+        ValueError: a number in it is not finite, which no measurement is.
+    """
+    return json.dumps(_adapter(Any).dump_python(value, mode="json"), indent=2, allow_nan=False) + "\n"
 
 
 def encode(value: Record | Generation) -> bytes:

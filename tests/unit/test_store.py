@@ -164,3 +164,10 @@ def test_documents_are_strict_json(tmp_path):
     store = RunStore(tmp_path / "run")
     store.write_json("x.json", {"timing": Timing(concurrency=1), "path": tmp_path})
     assert json.loads((tmp_path / "run/x.json").read_text())["timing"]["concurrency"] == 1
+
+
+def test_a_document_holds_whatever_text_there_is(tmp_path):
+    store = RunStore(tmp_path)
+    store.write_json("summary.json", {"reason": "an engine's log: \ud800", "where": tmp_path})
+    read = json.loads((tmp_path / "summary.json").read_text())
+    assert read == {"reason": "an engine's log: \ud800", "where": str(tmp_path)}
