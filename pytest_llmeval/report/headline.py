@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from math import comb
-
+from pytest_llmeval.gate.paired import mcnemar
 from pytest_llmeval.results import ModelResult, Status
 from pytest_llmeval.runs import LoadedRun
 
@@ -66,9 +65,8 @@ def duel(run: LoadedRun, one: str, other: str) -> tuple[int, int]:
 
 def sign_test(won: int, lost: int) -> float:
     """Two-sided exact p value of `won` against `lost`; with one sample a problem it is McNemar's exact test."""
-    n = won + lost
-    tail: int = sum(comb(n, k) for k in range(min(won, lost) + 1))
-    return min(1.0, 2 * tail / 2.0**n)
+    tails = mcnemar(lost, won)
+    return min(1.0, 2 * min(tails.worse, tails.better))
 
 
 def _troubles(models: tuple[ModelResult, ...]) -> str:
