@@ -9,22 +9,30 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
 from itertools import count
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
 from pytest_llmeval.engines import EngineContext, EngineInfo, EngineStatus, Progress
 from pytest_llmeval.engines.api import failures
 from pytest_llmeval.engines.api.failures import Failure
+from pytest_llmeval.engines.api.fitting import Fitter
 from pytest_llmeval.engines.api.loop import LoopThread
 from pytest_llmeval.engines.api.server import Server
 from pytest_llmeval.engines.api.settings import Redactor, Settings
 from pytest_llmeval.engines.tables import read_table
 from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.extensions import require, suggestion
+from pytest_llmeval.prompting.fitting import Piece
+from pytest_llmeval.prompting.truncation import PromptTooLongError
+from pytest_llmeval.prompting.windows import gathered
 from pytest_llmeval.schema import Completion, ModelSpec, Request
+
+T = TypeVar("T")
 
 CONNECT_LIMIT_S = 10.0
 
@@ -47,7 +55,9 @@ class OpenAIEngine:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._spec = spec
-        self._settings = read_table(spec, Settings)
+        settings = read_table(spec, Settings)
+        template = {} if spec.chat_template is None else {"chat_template": spec.chat_template}
+        self._settings = settings.model_copy(update={"extra_body": {**template, **settings.extra_body}})
         self._library = client_library()
         self._log_path = context.log_path
         self._load_timeout_s = context.load_timeout_s
@@ -69,6 +79,8 @@ class OpenAIEngine:
             self._loop = LoopThread(f"openai-{self._spec.name}")
             finding = self._loop.start(self._find_model())
         facts = finding.result()
+        window = self._settings.max_model_len or facts.get("max_model_len")
+        self._fitter = Fitter(self._server, self._spec, window)
         self._note(f"serves {self._spec.model}")
         # The only server known to take tokens as prompts and to run on past an answer's end.
         synthetic = facts.get("owned_by") == "vllm"
@@ -124,23 +136,55 @@ class OpenAIEngine:
         return facts | {key: value for key, value in told.items() if value is not None}
 
     async def _answer(self, request: Request) -> Completion:
-        """One request, tried again as long as that may help.
+        """One request; one that is cut into windows is as many.
+
+        Raises:
+            EngineFault: what went wrong, and how often it was tried.
+        """
+        try:
+            pieces = await self._persist(partial(self._fitter.fit, request), "../tokenize", request)
+            for refusals in count(1):
+                try:
+                    return gathered(await asyncio.gather(*(self._ask(request, piece) for piece in pieces)))
+                except Failure as refusal:
+                    pieces = await asyncio.to_thread(self._fitter.cut_after, refusal, request, refusals)
+                    self._note(f"{request.request_id}: cut, because {refusal.what}")
+        except PromptTooLongError as error:
+            what = Failure(f"prompt too long: {error}", "choose another truncation strategy")
+            raise self._fault(request.request_id, what) from None
+        except Failure as failure:
+            raise self._fault(self._where(path_of(request), request), failure) from None
+        raise AssertionError("unreachable: the loop returns or raises")
+
+    async def _ask(self, request: Request, piece: Piece) -> Completion:
+        changed = replace(request, prompt=replace(request.prompt, text=piece.text))
+        async with self._slots:
+            answer = partial(self._server.answer, changed, self._spec.model)
+            return replace(await self._persist(answer, path_of(request), request), cut=piece.cut)
+
+    async def _persist(self, work: Callable[[], Awaitable[T]], path: str, request: Request) -> T:
+        """What the server says, asked again as long as that may help.
 
         Raises:
             EngineFault: the last failure, and how often it was tried.
+            Failure: it finds the prompt too long.
         """
-        async with self._slots:
-            for attempt in count():
-                try:
-                    return await self._server.answer(request, self._spec.model)
-                except Failure as failure:
-                    where = f"POST {self._settings.base_url}/{path_of(request)} for {request.request_id}"
-                    if failure.final or attempt == self._settings.max_retries:
-                        raise self._fault(where, failure, attempt + 1) from None
-                    pause_s = failures.wait_s(attempt, failure.asked_wait_s, self._draw())
-                    self._note(f"{where}: {failure.what}; again in {pause_s:.1f} s")
-                await self._sleep(pause_s)
+        for attempt in count():
+            try:
+                return await work()
+            except Failure as failure:
+                if failures.is_too_long(failure):
+                    raise
+                where = self._where(path, request)
+                if failure.final or attempt == self._settings.max_retries:
+                    raise self._fault(where, failure, attempt + 1) from None
+                pause_s = failures.wait_s(attempt, failure.asked_wait_s, self._draw())
+                self._note(f"{where}: {failure.what}; again in {pause_s:.1f} s")
+            await self._sleep(pause_s)
         raise AssertionError("unreachable: the loop returns or raises")
+
+    def _where(self, path: str, request: Request) -> str:
+        return f"POST {self._settings.base_url}/{path} for {request.request_id}"
 
     def _fault(self, where: str, failure: Failure, attempts: int = 1) -> EngineFault:
         times = f" (tried {attempts} times)" if attempts > 1 else ""

@@ -81,6 +81,13 @@ class TestOpenAI(GenerationContract):
         assert (cut.text, cut.finish_reason) == (whole[: whole.find(stop[4])], "stop")
         assert cut.completion_tokens > 0  # the table asks for counts all along
 
+    def test_a_prompt_beyond_the_window_is_cut_by_the_servers_own_counting(self, engine, requests):
+        text = requests[0].prompt.text
+        prompt = replace(requests[0].prompt, text=f"# {'many words ' * 4000}\n{text}")
+        answer = self.answers(engine, [replace(requests[0], request_id="long", prompt=prompt)])[0]
+        assert answer.cut.tokens_before > 4000
+        assert 900 < answer.prompt_tokens <= 1000  # of 1024, 24 are for the answer
+
     def test_a_request_that_the_server_refuses_harms_no_other(self, engine, requests):
         too_long = variant(requests[0], 0, max_tokens=5000)
         assert "max_model_len" in str(engine.submit(too_long).exception(60))

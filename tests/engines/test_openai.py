@@ -495,9 +495,16 @@ def test_an_engine_that_was_not_loaded_answers_nobody(make):
 
 
 def test_a_request_that_nobody_wants_any_more_does_no_harm(make, server):
-    server.script = [stall]
-    engine = make(request_timeout_s=0.3, max_retries=0)
+    arrived = threading.Event()
+
+    def note_and_stall(handler):
+        arrived.set()
+        stall(handler)
+
+    server.script = [note_and_stall]
+    engine = make(max_retries=0)
     unwanted = engine.submit(request())
+    assert arrived.wait(LIMIT_S)
     assert unwanted.cancel()
     assert answer(engine, request("wanted")).text == TEXT
     with pytest.raises(CancelledError):

@@ -65,7 +65,7 @@ def arguments(request: Request, model: str, extra_body: Mapping[str, Any]) -> di
     drawn = {"seed": sampling.seed} if sampling.temperature else {}
     return {
         "model": model,
-        **_asked(request.prompt),
+        **asked(request.prompt),
         "max_tokens": sampling.max_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
@@ -77,13 +77,22 @@ def arguments(request: Request, model: str, extra_body: Mapping[str, Any]) -> di
     }
 
 
-def _asked(prompt: Prompt) -> dict[str, Any]:
+def asked(prompt: Prompt) -> dict[str, Any]:
+    """The prompt as the API takes it; a prefill is the beginning of the assistant's own message."""
     if prompt.token_ids is not None:
         return {"prompt": list(prompt.token_ids)}
     if prompt.style is PromptStyle.COMPLETION:
         return {"prompt": prompt.text}
     system = [] if prompt.system is None else [{"role": "system", "content": prompt.system}]
-    return {"messages": [*system, {"role": "user", "content": prompt.text}]}
+    begun = [{"role": "assistant", "content": prompt.assistant_prefill}] if prompt.assistant_prefill else []
+    return {"messages": [*system, {"role": "user", "content": prompt.text}, *begun]}
+
+
+def turn(prompt: Prompt) -> dict[str, bool]:
+    """Whose turn it is after the messages; only vLLM and its kin can go on in the middle of one."""
+    if not (prompt.is_chat and prompt.assistant_prefill):
+        return {}
+    return {"continue_final_message": True, "add_generation_prompt": False}
 
 
 def _beyond_openai(sampling: Sampling, prompt: Prompt) -> dict[str, Any]:
@@ -95,7 +104,7 @@ def _beyond_openai(sampling: Sampling, prompt: Prompt) -> dict[str, Any]:
         "ignore_eos": sampling.ignore_eos,
         "chat_template_kwargs": dict(prompt.chat_template_kwargs),
     }
-    return {key: value for key, value in wanted.items() if value}
+    return {**{key: value for key, value in wanted.items() if value}, **turn(prompt)}
 
 
 async def events(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

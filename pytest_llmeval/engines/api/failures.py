@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -42,6 +43,16 @@ class Failure(Exception):
     def final(self) -> bool:
         """True where another attempt is pointless."""
         return not self.transient or (self.asked_wait_s or 0.0) > LONGEST_ASKED_WAIT_S
+
+
+_TOO_LONG = re.compile(
+    r"4(?:00|13|22): .*(?:context.?(?:length|window)|too long|max_model_len|input tokens)", re.I | re.S
+)
+
+
+def is_too_long(failure: Failure) -> bool:
+    """True where a server refused a prompt for its length, in whichever words."""
+    return bool(_TOO_LONG.match(failure.what))
 
 
 def of_status(status: int, message: str, headers: Mapping[str, str]) -> Failure:

@@ -78,6 +78,21 @@ class Server:
         finally:
             self._in_flight -= 1
 
+    async def count(self, body: Mapping[str, Any]) -> int:
+        """How many tokens `vllm serve` and its kin make of a prompt: their /tokenize, beside the API.
+
+        Raises:
+            Failure: the server does not say.
+        """
+        root = self._settings.base_url.removesuffix("/v1")
+        with self._failures(Failure("/tokenize did not answer in time", LATE_ADVICE)):
+            async with asyncio.timeout(self._settings.request_timeout_s):
+                said: Any = await self._client.post(f"{root}/tokenize", cast_to=object, body=dict(body))
+        count = said.get("count") if isinstance(said, dict) else None
+        if not isinstance(count, int):
+            raise Failure("/tokenize gave no count", transient=False)
+        return count
+
     async def _read(self, endpoint: Any, arguments: Mapping[str, Any], request: Request) -> Completion:
         answer = answers.Answer(request.sampling, self._clock(), self._in_flight, request.token_times)
         async with endpoint.with_streaming_response.create(**arguments) as response:

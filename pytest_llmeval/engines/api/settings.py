@@ -16,13 +16,17 @@ HIDDEN = "***"
 
 
 class Settings(EngineTable):
-    """How a server is reached. `request_timeout_s` is for one attempt, `max_retries` for further ones."""
+    """How a server is reached. `request_timeout_s` is for one attempt, `max_retries` for further ones.
+
+    `max_model_len` is the server's window in tokens, where it does not say so itself.
+    """
 
     base_url: str
     api_key_env: str = "OPENAI_API_KEY"
     concurrency: int = Field(default=32, ge=1)
     request_timeout_s: float = Field(default=600.0, gt=0)
     max_retries: int = Field(default=5, ge=0)
+    max_model_len: int | None = Field(default=None, ge=2)
     extra_body: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("base_url")
