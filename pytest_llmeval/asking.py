@@ -40,7 +40,8 @@ class RecordDraft:
                 return None
         samples = tuple(self._samples[index] for index in sorted(self._samples))
         name = self.record_id
-        return Record(name.model, name.problem_set, name.task_id, self.prompt, samples)
+        padding = self.problem.padding
+        return Record(name.model, name.problem_set, name.task_id, self.prompt, samples, padding)
 
 
 def record_id_of(model: str, problem: Problem) -> RecordId:

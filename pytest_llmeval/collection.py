@@ -33,6 +33,7 @@ FIXTURES_MODULE = "pytest_llmeval.hooks"
 ENGINE = "engine"
 # Items that measure; they run where -m or a path chooses them, never by the way.
 SERVING = "serving"
+CHOSEN_ONLY = (SERVING, "long_prompts")  # markers of what takes long and is wanted rarely
 SERVING_MARKERS = {
     SERVING: "measures how a model serves; runs only where -m, or the path of its folder, chooses it",
     "latency": "one stream: time to the first token, per token, in all",
@@ -311,14 +312,14 @@ def _drop_models(config: pytest.Config, items: list[pytest.Item], names: set[str
 
 
 def _drop_measurements(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out items marked `serving` that nobody chose: neither by an expression for -m, nor by a path to them."""
+    """Leave out items with a marker of CHOSEN_ONLY that nobody chose: by an expression for -m, or a path to them."""
     if config.option.markexpr:
         return
     given = [(config.invocation_params.dir / str(arg).split("::")[0]).resolve() for arg in config.args]
     dropped = [
         item
         for item in items
-        if item.get_closest_marker(SERVING)
+        if any(map(item.get_closest_marker, CHOSEN_ONLY))
         and not any(path == item.path or item.path.parent in (path, *path.parents) for path in given)
     ]
     if dropped:

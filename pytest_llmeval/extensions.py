@@ -76,6 +76,7 @@ def problem_sets(project: Iterable[Mapping[str, str]] = ()) -> Catalogue:
         "humanevalplus": f"{OURS}.problems.evalplus:load_humanevalplus",
         "mbpp": f"{OURS}.problems.mbpp:load",
         "mbppplus": f"{OURS}.problems.evalplus:load_mbppplus",
+        "long_prompts": f"{OURS}.problems.long_prompts:load",
     }
     return Catalogue("problem set", _joined(ours, f"{OURS}.problems", project))
 

@@ -27,6 +27,11 @@ class JudgedRecord:
         return self.record.passes(self.rule)
 
     @property
+    def was_cut(self) -> bool:
+        """True where the prompt did not fit, and what could be kept of it was sent."""
+        return any(sample.completion.cut is not None for sample in self.record.samples)
+
+    @property
     def samples(self) -> tuple[Sample, ...]:
         return self.record.samples
 

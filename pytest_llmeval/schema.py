@@ -173,6 +173,18 @@ class ModelSpec:
     description: str = ""
 
 
+Position: TypeAlias = Literal["head", "middle", "tail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """Made-up code around a problem: about `tokens` tokens in all, the problem at `position` in it."""
+
+    tokens: int
+    position: Position
+    seed: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One task of a problem set.
@@ -183,6 +195,7 @@ class Problem:
     false and equal to nothing, instead of ending the sample. `call_s` bounds one call; `wall_s` raises the
     sandbox's limit of the whole sample. `measures`: what the canonical solution shows in the sandbox before the
     first sample is judged: how long its calls take, for the limits, and its answers too, for the tests.
+    `padding` is what the model sees around the problem; it is no part of what is judged.
     """
 
     problem_set: str
@@ -197,6 +210,7 @@ class Problem:
     call_s: float | None = None
     wall_s: float | None = None
     measures: Literal["nothing", "times", "answers"] = "nothing"
+    padding: Padding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,6 +403,7 @@ class Record:
     task_id: str
     prompt: Prompt
     samples: tuple[Sample, ...]
+    padding: Padding | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property

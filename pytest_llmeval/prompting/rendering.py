@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from pytest_llmeval.prompting.fitting import fit
 from pytest_llmeval.prompting.truncation import PromptTooLongError
 from pytest_llmeval.schema import Cut, ModelSpec, Prompt, PromptStyle, Request, Span
 
+TOKENIZERS_LOGGER = "transformers.tokenization_utils_base"
 _PROBE = "def f(x):\n    return x"
 
 
@@ -133,9 +135,7 @@ class Measure:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._has_offsets = _has_offsets(tokenizer)
-        # Long texts are measured to be cut: that they are longer than the model's window is no news.
-        if hasattr(tokenizer, "deprecation_warnings"):
-            tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
+        logging.getLogger(TOKENIZERS_LOGGER).addFilter(_is_news)
 
     def ids(self, text: str) -> list[int]:
         """The text's tokens without special ones around them."""
@@ -146,6 +146,14 @@ class Measure:
 
     def offsets(self, text: str) -> Sequence[Span] | None:
         return _offsets(self._tokenizer, text) if self._has_offsets else None
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Long texts are measured to be cut: that they are longer than the model's window is no news.
+
+    A filter, because the tokenizer that we hold may be a pool of copies, each of which would warn.
+    """
+    return "sequence length is longer than" not in record.getMessage()
 
 
 def _offsets(tokenizer: Any, text: str) -> Sequence[Span]:

@@ -16,13 +16,14 @@ from typing import Any
 
 from pytest_llmeval.prompting.fitting import MARKERS
 from pytest_llmeval.prompting.instructions import around
+from pytest_llmeval.prompting.padding import padded
 from pytest_llmeval.prompting.signatures import last_line, signatures
 from pytest_llmeval.schema import ModelSpec, Problem, Prompt, PromptStyle, Sampling, Span
 
 FAMILIES = Path(__file__).parent / "families"
 HUMANEVAL = "humaneval"
 # Sets whose problems are not the beginning of a function; all others are asked as HumanEval is.
-FAMILY_OF = {"mbpp": "mbpp", "mbppplus": "mbpp"}
+FAMILY_OF = {"mbpp": "mbpp", "mbppplus": "mbpp", "long_prompts": "long_prompts"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,11 @@ def build_prompt(problem: Problem, spec: ModelSpec) -> Prompt:
     """The Prompt of one problem for one model, before the model's own template is applied."""
     asked = for_set(spec, problem.problem_set)
     if asked.prompt_style is PromptStyle.COMPLETION:
-        protected = (*signatures(problem.prompt, problem.entry_point), *last_line(problem.prompt))
-        return Prompt(PromptStyle.COMPLETION, problem.prompt, protected=protected)
+        text = _text(problem, goes_on=True)
+        protected = (*signatures(text, problem.entry_point), *last_line(text))
+        return Prompt(PromptStyle.COMPLETION, text, protected=protected)
     before, after = around(_instruction(asked, problem.problem_set), problem.entry_point)
-    text = problem.prompt.rstrip("\n")
+    text = _text(problem, goes_on=False).rstrip("\n")
     return Prompt(
         style=PromptStyle.CHAT,
         text=before + text + after,
@@ -52,6 +54,13 @@ def build_prompt(problem: Problem, spec: ModelSpec) -> Prompt:
         assistant_prefill=asked.assistant_prefill,
         protected=_protected(before, text, after, problem.entry_point),
     )
+
+
+def _text(problem: Problem, *, goes_on: bool) -> str:
+    """What the model sees of the problem: its prompt, and the code in which it is buried."""
+    if problem.padding is None:
+        return problem.prompt
+    return padded(problem.prompt, problem.entry_point, problem.padding, goes_on=goes_on)
 
 
 def _protected(before: str, text: str, after: str, entry_point: str) -> tuple[Span, ...]:

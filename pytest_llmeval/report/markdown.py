@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from pytest_llmeval.report import costs
+from pytest_llmeval.report import costs, lengths
 from pytest_llmeval.report.advice import limitations, recommendations
 from pytest_llmeval.report.headline import headline
 from pytest_llmeval.report.leaderboard import conditions, interval, number, percent
-from pytest_llmeval.report.text import code, fenced
+from pytest_llmeval.report.text import code, fenced, table_markdown
 from pytest_llmeval.results import ModelResult
 from pytest_llmeval.runs import LoadedRun
 
@@ -24,6 +24,7 @@ def session_report(run: LoadedRun) -> str:
         f"## Summary\n\n{coded(run, headline(run))}",
         f"## Model performance\n\n{performance_table(run)}\n\n{conditions(run.models, run.rule)}.",
         "## Model by model\n\n" + "\n\n".join(_analysis(run, model) for model in run.models),
+        *_long_prompts(run),
         f"## Infrastructure\n\n{_infrastructure(run)}",
         f"## Limitations found in this run\n\n{_list(limitations(run))}",
         f"## Recommendations\n\n{_list(recommendations(run))}",
@@ -31,6 +32,12 @@ def session_report(run: LoadedRun) -> str:
         "docs/metrics.md.*",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _long_prompts(run: LoadedRun) -> list[str]:
+    headings, *rows = lengths.table(run.models) or [()]
+    named = [(code(row[0]), *row[1:]) for row in rows]
+    return [f"## {lengths.TITLE}\n\n{table_markdown([headings, *named])}"] if named else []
 
 
 def _title(run: LoadedRun) -> str:
@@ -58,8 +65,7 @@ def performance_table(run: LoadedRun) -> str:
     """The leaderboard as a Markdown table, also for a CI job's summary."""
     columns = _columns(run)
     rows = [[cell(model) for _, cell in columns] for model in run.models]
-    lines = [[heading for heading, _ in columns], ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table_markdown([[heading for heading, _ in columns], *rows])
 
 
 def _columns(run: LoadedRun) -> Sequence[tuple[str, Callable[[ModelResult], str]]]:

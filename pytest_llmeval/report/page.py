@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pytest_llmeval.report import leaderboard
+from pytest_llmeval.report import leaderboard, lengths
 from pytest_llmeval.report.board import board_html, reasons_html
 from pytest_llmeval.report.grid import by_difficulty, grid_html
 from pytest_llmeval.report.headline import headline
@@ -19,7 +19,7 @@ from pytest_llmeval.report.items import item_html
 from pytest_llmeval.report.links import Links, anchor, item_path
 from pytest_llmeval.report.plots import plots
 from pytest_llmeval.report.serving import measurements, serving_html, throughput_against_latency
-from pytest_llmeval.report.text import html
+from pytest_llmeval.report.text import html, table_html
 from pytest_llmeval.report.timelines import timelines
 from pytest_llmeval.runs import LoadedRun
 from pytest_llmeval.schema import RecordId
@@ -33,10 +33,15 @@ def page_html(run: LoadedRun, links: Links) -> str:
     return (
         f"<style>{_asset('page.css')}</style><div class=llmeval><p class=headline>{html(headline(run))}</p>"
         f"<h2>Leaderboard</h2>{board_html(run)}<p class=legend>{html(_conditions(run))}</p>"
-        f"{reasons_html(run.models)}{serving}{_plots(run, found)}"
+        f"{reasons_html(run.models)}{_long_prompts(run)}{serving}{_plots(run, found)}"
         f"{_problems(run, links) if run.records else ''}"
         f"<h2>Manifest</h2>{manifest_html(run)}</div><script>{_asset('page.js')}</script>"
     )
+
+
+def _long_prompts(run: LoadedRun) -> str:
+    rows = lengths.table(run.models)
+    return f"<h2>{html(lengths.TITLE)}</h2>{table_html(rows)}" if rows else ""
 
 
 def _problems(run: LoadedRun, links: Links) -> str:

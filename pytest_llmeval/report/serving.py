@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pytest_llmeval.metrics.latency import Latencies
 from pytest_llmeval.report import svg
 from pytest_llmeval.report.plots import Plot
-from pytest_llmeval.report.text import html
+from pytest_llmeval.report.text import table_html
 from pytest_llmeval.runs import LoadedRun
 from pytest_llmeval.serving.measurements import Measurement, read
 
@@ -24,9 +24,7 @@ def measurements(run: LoadedRun) -> list[Measurement]:
 
 def serving_html(found: Sequence[Measurement]) -> str:
     """One row a measurement."""
-    head = "".join(f"<th scope=col>{html(heading)}</th>" for heading in HEADINGS)
-    rows = "".join(f"<tr>{''.join(f'<td>{html(cell)}</td>' for cell in _row(one))}</tr>" for one in found)
-    return f"<div class=scroll><table class=board><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    return table_html([HEADINGS, *map(_row, found)])
 
 
 def _row(one: Measurement) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_llmeval.errors import LLMEvalError, SandboxFault
-from pytest_llmeval.report import leaderboard
+from pytest_llmeval.report import leaderboard, lengths
 from pytest_llmeval.report.text import safe
 from pytest_llmeval.results import ModelResult
 from pytest_llmeval.run import Run
@@ -146,6 +146,10 @@ def write_summary(reporter: pytest.TerminalReporter, run: Run) -> None:
         reporter.write_line(safe(line))
     if conditions := leaderboard.conditions(results, PassRule(run.options.passing)):
         reporter.write_line(conditions)
+    if rows := lengths.table(results):
+        reporter.section(lengths.TITLE)
+        for line in table(rows):
+            reporter.write_line(safe(line))
     for result in results:
         if result.reason:
             reporter.write_line(safe(f"{result.spec.name}: {_first_line(result)}"))

@@ -1,9 +1,10 @@
-"""Text that a model may have written, made harmless for terminals, pages and Markdown."""
+"""Text that a model may have written, made harmless for terminals, pages and Markdown; tables of it."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from html import escape
 
 _KEPT = {"\n", "\t"}
@@ -49,3 +50,18 @@ def fenced(text: str, language: str = "") -> str:
 def _longest_run(text: str) -> int:
     """Of backticks, which close a code span or a fence of the same length."""
     return max((len(run) for run in re.findall("`+", text)), default=0)
+
+
+def table_html(rows: Sequence[Sequence[str]]) -> str:
+    """The first row is the headings; nothing in a cell takes effect."""
+    headings, *body = rows
+    head = "".join(f"<th scope=col>{html(cell)}</th>" for cell in headings)
+    lines = "".join("<tr>" + "".join(f"<td>{html(cell)}</td>" for cell in row) + "</tr>" for row in body)
+    return f"<div class=scroll><table class=board><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
+
+
+def table_markdown(rows: Sequence[Sequence[str]]) -> str:
+    """The first row is the headings; cells are Markdown already."""
+    headings, *body = rows
+    lines = [headings, ["---"] * len(headings), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -50,7 +50,7 @@ class FakeEngine:
         if dead or self._closed:
             cause = "was closed" if self._closed else "died, as it was told to"
             future.set_exception(EngineFault(f"the fake engine {cause}"))
-        elif request.prompt.text not in self._problems:
+        elif self._asked(request) is None:
             future.set_exception(EngineFault("the fake engine knows problems of HumanEval only"))
         else:
             future.set_result(self._completion(request))
@@ -70,8 +70,17 @@ class FakeEngine:
     def close(self) -> None:
         self._closed = True
 
+    def _asked(self, request: Request) -> str | None:
+        """The prompt of the problem that is asked, also where it is buried in a long one."""
+        text = request.prompt.text
+        if text in self._problems:
+            return text
+        task_id = request.task_id.partition("-")[0]
+        named = (prompt for prompt, (_, problem) in self._problems.items() if problem.task_id == task_id)
+        return next((prompt for prompt in named if prompt.strip() in text), None)
+
     def _completion(self, request: Request) -> Completion:
-        index, problem = self._problems[request.prompt.text]
+        index, problem = self._problems[self._asked(request) or ""]
         right = index < self._settings.get("solves", len(self._problems))
         body = problem.canonical_solution if right else WRONG_BODY
         return Completion(

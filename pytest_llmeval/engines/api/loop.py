@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 # Turns of the loop that requests get before they are cancelled: where a connection is cancelled before its
 # first step, anyio leaves a coroutine unawaited, and Python warns about it in the user's output.
-FIRST_STEPS = 3
+FIRST_STEPS = 8
 
 
 class LoopThread:
