@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from pytest_llmeval.devices import SERVED_ELSEWHERE
-from pytest_llmeval.engines import Engine, EngineStatus
+from pytest_llmeval.engines import Engine
 from pytest_llmeval.schema import Completion, ModelSpec, RecordId
 from pytest_llmeval.store import RunStore, file_name
-from pytest_llmeval.telemetry.watch import ELSEWHERE, OWN_PROCESS, ModelTelemetry, Target, Watch
+from pytest_llmeval.telemetry.watch import ELSEWHERE, OWN_PROCESS, Target, Watch
 
 FOLDER = "telemetry"
 
@@ -46,12 +45,8 @@ class Watching:
         """The engine is about to be closed: write down what was seen of it."""
         if watch := self._watches.pop(model, None):
             telemetry = watch.close()
-            self._store.write_json(f"{FOLDER}/{file_name(model)}.json", costs(telemetry, engine.status))
-
-
-def costs(telemetry: ModelTelemetry, status: EngineStatus) -> dict[str, Any]:
-    """What telemetry/<model>.json holds."""
-    return {"telemetry": telemetry, "status": status}
+            left = {"telemetry": telemetry, "status": engine.status}
+            self._store.write_json(f"{FOLDER}/{file_name(model)}.json", left)
 
 
 def target_of(spec: ModelSpec, engine: Engine, environ: Mapping[str, str] = os.environ) -> Target:

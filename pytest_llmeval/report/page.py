@@ -18,22 +18,24 @@ from pytest_llmeval.report.headline import headline
 from pytest_llmeval.report.items import item_html
 from pytest_llmeval.report.links import Links, anchor, item_path
 from pytest_llmeval.report.plots import plots
-from pytest_llmeval.report.serving import measurements, serving_html, throughput_against_latency
+from pytest_llmeval.report.speed import sections, sections_html
 from pytest_llmeval.report.text import html, table_html
+from pytest_llmeval.report.throughput import throughput_against_latency
 from pytest_llmeval.report.timelines import timelines
 from pytest_llmeval.runs import LoadedRun
 from pytest_llmeval.schema import RecordId
+from pytest_llmeval.serving import measurements
 from pytest_llmeval.serving.measurements import Measurement
 
 
 def page_html(run: LoadedRun, links: Links) -> str:
     """The summary of a run; writes the items' own pages where their stories are not embedded."""
-    found = measurements(run)
-    serving = f"<h2>Serving</h2>{serving_html(found)}" if found else ""
+    found = measurements.read(run.folder / "serving")
+    costs = sections_html(sections(run.models, run.folder))
     return (
         f"<style>{_asset('page.css')}</style><div class=llmeval><p class=headline>{html(headline(run))}</p>"
         f"<h2>Leaderboard</h2>{board_html(run)}<p class=legend>{html(_conditions(run))}</p>"
-        f"{reasons_html(run.models)}{_long_prompts(run)}{serving}{_plots(run, found)}"
+        f"{reasons_html(run.models)}{_long_prompts(run)}{costs}{_plots(run, found)}"
         f"{_problems(run, links) if run.records else ''}"
         f"<h2>Manifest</h2>{manifest_html(run)}</div><script>{_asset('page.js')}</script>"
     )

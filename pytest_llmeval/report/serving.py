@@ -1,84 +1,135 @@
-"""The serving suites' measurements: throughput against latency, and each of them in a table."""
+"""The serving section: what the measuring suites found, as small tables of text, shared by every report."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from pytest_llmeval.metrics.latency import Latencies
-from pytest_llmeval.report import svg
-from pytest_llmeval.report.plots import Plot
-from pytest_llmeval.report.text import table_html
-from pytest_llmeval.runs import LoadedRun
-from pytest_llmeval.serving.measurements import Measurement, read
+from pytest_llmeval.metrics.latency import Spread
+from pytest_llmeval.report.leaderboard import percent
+from pytest_llmeval.report.reference import figure, gib, share
+from pytest_llmeval.serving.measurements import Measurement, knees
 
-HEADINGS = (
-    *("model", "measurement", "tokens in / out", "load", "requests", "output", "first token p50 / p95"),
-    *("per token p50 / p95", "response p50 / p95", "within limits"),
-)
-
-
-def measurements(run: LoadedRun) -> list[Measurement]:
-    """All of a run, model by model."""
-    return read(run.folder / "serving")
+Table = list[tuple[str, ...]]
+TITLES = {
+    "latency": "one stream",
+    "throughput": "many at a time",
+    "goodput": "arriving by chance",
+    "memory": "memory",
+}
 
 
-def serving_html(found: Sequence[Measurement]) -> str:
-    """One row a measurement."""
-    return table_html([HEADINGS, *map(_row, found)])
+def tables(measurements: Sequence[Measurement]) -> list[tuple[str, Table]]:
+    """(title, headings and rows) of each kind that was measured."""
+    rows: dict[str, Callable[[list[Measurement]], Table]] = {
+        "latency": latency,
+        "throughput": throughput,
+        "goodput": goodput,
+        "memory": memory,
+    }
+    found = {kind: [one for one in measurements if one.kind == kind] for kind in rows}
+    return [(TITLES[kind], rows[kind](of_kind)) for kind, of_kind in found.items() if of_kind]
 
 
-def _row(one: Measurement) -> tuple[str, ...]:
-    within = "" if one.share_within is None else f"{100 * one.share_within:.0f} %"
-    speed = "not measured" if one.output_tok_s is None else f"{one.output_tok_s:.0f} tok/s"
-    return (
-        one.model,
-        one.kind,
-        f"{one.prompt_tokens} / {one.output_tokens}",
-        _load(one),
-        f"{one.requests}" if one.complete else f"{one.requests}: {one.explain()}",
-        speed,
-        *(_spread(one.latencies, name) for name in ("ttft_s", "tpot_s", "response_s")),
-        within,
-    )
-
-
-def _load(one: Measurement) -> str:
-    if one.rate_per_s is not None:
-        return f"{one.rate_per_s:g} requests/s"
-    return "" if one.concurrency is None else f"{one.concurrency} at a time"
-
-
-def _spread(latencies: Latencies | None, name: str) -> str:
-    spread = getattr(latencies, name, None)
-    return "not measured" if spread is None else f"{1000 * spread.p50:.1f} / {1000 * spread.p95:.1f} ms"
-
-
-def throughput_against_latency(found: Sequence[Measurement]) -> Plot | None:
-    """Per model a line over its levels of concurrency; None where there are none."""
-    lines: dict[str, list[tuple[float, float, int]]] = {}
-    for one in found:
-        spread = one.latencies.tpot_s if one.latencies else None
-        if one.kind == "throughput" and one.output_tok_s and one.concurrency and spread:
-            lines.setdefault(one.model, []).append((one.output_tok_s, 1000 * spread.p95, one.concurrency))
-    if not lines:
-        return None
-    points = [point for each in lines.values() for point in each]
-    chart = svg.Chart(
-        svg.from_zero("output of all requests, tok/s", max(x for x, _, _ in points)),
-        svg.from_zero("time per output token, p95, ms", max(y for _, y, _ in points)),
-    )
-    words = [
-        _draw(chart, index, name, sorted(lines[name], key=lambda p: p[2])) for index, name in enumerate(lines)
+def latency(measurements: list[Measurement]) -> Table:
+    headings = ("model", "prompt", "output", "requests", "first token p50", "p95", "per token p50", "p95")
+    return [
+        (*headings, "response p50", "p95", "output speed", "of the limit"),
+        *(
+            (
+                one.model,
+                *_lengths(one),
+                str(one.requests),
+                *_ms(_of(one.latencies, "ttft_s"), "p50", "p95"),
+                *_ms(_of(one.latencies, "itl_s"), "p50", "p95"),
+                *_ms(_of(one.latencies, "response_s"), "p50", "p95"),
+                figure(one.stream_tok_s, "tok/s", 0),
+                share(one.speed_of_light),
+            )
+            for one in measurements
+        ),
     ]
-    chart.legend(list(enumerate(lines)))
-    title = "Throughput against latency: each point is a number of requests at a time; to the right and low is better"
-    return Plot(title, chart.svg(title, "; ".join(words)), "; ".join(words))
 
 
-def _draw(chart: svg.Chart, series: int, name: str, points: Sequence[tuple[float, float, int]]) -> str:
-    chart.line([(x, y) for x, y, _ in points], series)
-    told = [f"{level} at a time {x:.0f} tok/s, {y:.1f} ms a token" for x, y, level in points]
-    for (x, y, level), said in zip(points, told, strict=True):
-        chart.mark(x, y, series, f"{name}: {said}")
-        chart.text(x, y, str(level))
-    return f"{name}: {', '.join(told)}"
+def throughput(measurements: list[Measurement]) -> Table:
+    marked = knees(measurements)
+    headings = ("model", "at a time", "requests", "output", "first token p50", "p95", "p99")
+    return [
+        (*headings, "between tokens p50", "p95", "p99", "busy", "J / 1000 tokens"),
+        *(
+            (
+                one.model,
+                f"{one.concurrency}{' (knee)' if marked.get(one.model) == one.concurrency else ''}",
+                str(one.requests),
+                figure(one.output_tok_s, "tok/s", 0),
+                *_ms(_of(one.latencies, "ttft_s"), "p50", "p95", "p99"),
+                *_ms(_of(one.latencies, "itl_s"), "p50", "p95", "p99"),
+                figure(_of(one.costs, "busy_percent"), "%", 0),
+                figure(one.joules_per_1000_tokens, "J", 0),
+            )
+            for one in measurements
+        ),
+    ]
+
+
+def goodput(measurements: list[Measurement]) -> Table:
+    headings = ("model", "arrivals", "requests", "within limits", "first token ≤", "per token ≤")
+    return [
+        (*headings, "first token p95", "per token p95", "output"),
+        *(
+            (
+                one.model,
+                f"{one.rate_per_s:g}/s",
+                str(one.requests),
+                percent(one.share_within),
+                f"{1000 * one.limits.ttft_s:g} ms" if one.limits else "",
+                f"{1000 * one.limits.itl_s:g} ms" if one.limits else "",
+                *_ms(_of(one.latencies, "ttft_s"), "p95"),
+                *_ms(_of(one.latencies, "tpot_s"), "p95"),
+                figure(one.output_tok_s, "tok/s", 0),
+            )
+            for one in measurements
+        ),
+    ]
+
+
+def memory(measurements: list[Measurement]) -> Table:
+    headings = (
+        "model",
+        "promised context",
+        "answered",
+        "KV pool",
+        "KV pool tokens",
+        "weights",
+        "activations",
+    )
+    return [
+        (*headings, "graphs", "where"),
+        *(
+            (
+                one.model,
+                f"{one.promised_tokens} tokens",
+                "yes" if one.complete else "no",
+                gib(_of(one.memory, "kv_pool_bytes")),
+                figure(_of(one.memory, "kv_pool_tokens"), "", 0).strip(),
+                gib(_of(one.memory, "weights_bytes")),
+                gib(_of(one.memory, "activation_peak_bytes")),
+                gib(_of(one.memory, "graphs_bytes")),
+                one.memory.where if one.memory else "",
+            )
+            for one in measurements
+        ),
+    ]
+
+
+def _of(value: object, name: str) -> Any:
+    """A field of something that was perhaps not measured."""
+    return None if value is None else getattr(value, name)
+
+
+def _lengths(one: Measurement) -> tuple[str, str]:
+    return f"{one.prompt_tokens} tokens", f"{one.output_tokens} tokens"
+
+
+def _ms(spread: Spread | None, *which: str) -> tuple[str, ...]:
+    return tuple(figure(1000 * getattr(spread, name) if spread else None, "ms", 1) for name in which)

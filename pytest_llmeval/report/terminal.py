@@ -141,8 +141,9 @@ def write_summary(reporter: pytest.TerminalReporter, run: Run) -> None:
     if not run.states:
         return
     results = list(run.results())
+    asked = [result for result in results if result.selected] or results
     reporter.section("leaderboard")
-    for line in table(leaderboard.table(results)):
+    for line in table(leaderboard.table(asked)):
         reporter.write_line(safe(line))
     if conditions := leaderboard.conditions(results, PassRule(run.options.passing)):
         reporter.write_line(conditions)
@@ -155,6 +156,7 @@ def write_summary(reporter: pytest.TerminalReporter, run: Run) -> None:
             reporter.write_line(safe(f"{result.spec.name}: {_first_line(result)}"))
         for note in result.notes:
             reporter.write_line(safe(f"{result.spec.name}: note: {note}"))
+    _write_sections(reporter, results, run)
     if run.used:
         reporter.write_line(f"run: {run.store.folder}")
     if run.loaded:
@@ -162,6 +164,16 @@ def write_summary(reporter: pytest.TerminalReporter, run: Run) -> None:
 
         for line in github_commands(run.loaded):
             reporter.write_line(line)
+
+
+def _write_sections(reporter: pytest.TerminalReporter, results: list[ModelResult], run: Run) -> None:
+    """Speed, memory, energy, and what the measuring suites found."""
+    from pytest_llmeval.report import speed  # reads what a run left: nothing for one that only collects
+
+    for section in speed.sections(results, run.folder) if run.used else []:
+        reporter.section(section.title)
+        for line in (*table(section.rows), *section.notes):
+            reporter.write_line(safe(line))
 
 
 def _first_line(result: ModelResult) -> str:

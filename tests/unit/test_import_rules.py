@@ -51,6 +51,7 @@ ALLOWED: dict[str, set[str]] = {
     "resume": {"asking", "keys", "store"},
     "probe": {"engines"},
     "serving": {"devices", "engines", "metrics", "telemetry"},  # measures engines; nothing is judged there
+    "costs": {"engines", "results", "serving", "store", "telemetry"},  # reads what a run left
     "watching": {"devices", "engines", "store", "telemetry"},
     "pipeline": {"asking", "batch", "engines", "judging", "keys", "probe", "resume", "store"},
     "interrupts": set(),

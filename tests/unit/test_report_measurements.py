@@ -7,7 +7,9 @@ import json
 import pytest
 
 from pytest_llmeval.metrics.latency import Latencies, Spread
-from pytest_llmeval.report.serving import serving_html, throughput_against_latency
+from pytest_llmeval.report import serving
+from pytest_llmeval.report.text import table_html
+from pytest_llmeval.report.throughput import throughput_against_latency
 from pytest_llmeval.report.timelines import POINTS, read, timelines
 from pytest_llmeval.runs import load_run
 from pytest_llmeval.serving.measurements import Measurement
@@ -26,7 +28,15 @@ def test_throughput_is_drawn_against_latency_level_by_level():
     assert plot is not None
     assert plot.words == "m<b>: 1 at a time 20 tok/s, 5.0 ms a token, 8 at a time 200 tok/s, 20.0 ms a token"
     assert "<b>" not in plot.drawing
-    assert "<td>8 at a time</td><td>4</td><td>200 tok/s</td><td>20.0 / 20.0 ms</td>" in serving_html(found)
+
+
+def test_each_kind_of_measurement_has_a_table_and_the_knee_is_marked():
+    levels = [measurement(1, 40, 0.005), measurement(8, 400, 0.02), measurement(16, 404, 0.04)]
+    [(title, rows)] = serving.tables(levels)
+    assert title == "many at a time"
+    assert [row[1] for row in rows[1:]] == ["1", "8 (knee)", "16"]
+    assert rows[2][:1] + rows[2][2:4] == ("m<b>", "4", "200 tok/s")
+    assert "<b>" not in table_html(rows)
 
 
 def test_without_measurements_nothing_is_drawn():

@@ -1,0 +1,77 @@
+"""The reference table: how fast each model answered, what memory it took, how busy its device was, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pytest_llmeval.costs import Costs
+from pytest_llmeval.report.leaderboard import NOT_MEASURED, number
+from pytest_llmeval.results import ModelResult
+from pytest_llmeval.telemetry.roofline import SpeedOfLight
+
+GIB = 1 << 30
+NOT_AVAILABLE = "not available"
+HEADINGS = (
+    *("model", "status", "response", "output speed", "of the limit", "batch", "memory to serve"),
+    *("device memory", "host memory", "busy", "J / 1000 tokens", "J / solved"),
+)
+
+
+def table(results: Sequence[ModelResult], costs: Mapping[str, Costs]) -> list[tuple[str, ...]]:
+    """The headings, then one row per model."""
+    return [HEADINGS, *(_row(result, costs[result.spec.name]) for result in results)]
+
+
+def _row(result: ModelResult, costs: Costs) -> tuple[str, ...]:
+    figures = result.summary
+    return (
+        result.spec.name,
+        str(result.status),
+        number(figures.single_stream.response_s, "s", 2),
+        number(figures.single_stream.output_tok_s, "tok/s", 0),
+        share(costs.speed_of_light),
+        number(figures.batch_tok_s, "tok/s", 0),
+        gib(costs.serve_bytes),
+        gib(costs.device_bytes),
+        gib(costs.host_bytes),
+        figure(costs.busy_percent, "%", 0),
+        figure(costs.joules_per_1000_tokens, "J", 0),
+        figure(costs.joules_per_solved, "J", 0),
+    )
+
+
+def conditions(results: Sequence[ModelResult], costs: Mapping[str, Costs]) -> list[str]:
+    """How the figures came about, and why others are missing."""
+    probed = max((result.summary.single_stream.requests for result in results), default=0)
+    said = [
+        f"response, output speed: means of {probed} requests sent one at a time; batch: all output tokens over its "
+        "wall time",
+        "memory to serve: weights, peak activations and the KV cache in use; device memory: all that was held, "
+        "reserved or used; host memory: resident, of the engine's processes",
+    ]
+    sources = sorted({source for one in costs.values() if (source := one.energy_source)})
+    if sources:
+        said.append(
+            f"busy, energy: of the batch, whole boards with idle power; energy by {', '.join(sources)}"
+        )
+    reasons: dict[str, list[str]] = {}
+    for model, one in costs.items():
+        for what, why in one.why.items():
+            reasons.setdefault(f"{what}: {NOT_AVAILABLE}: {why}", []).append(model)
+    return said + [f"{reason} ({', '.join(models)})" for reason, models in reasons.items()]
+
+
+def share(limit: SpeedOfLight | None) -> str:
+    """The share of the memory-bandwidth limit; more than all of it cannot be."""
+    if limit is None:
+        return NOT_AVAILABLE
+    told = f"{100 * limit.share:.0f} %"
+    return f"{told}: impossible" if limit.share > 1 else told
+
+
+def gib(size: int | None) -> str:
+    return NOT_AVAILABLE if size is None else f"{size / GIB:.2f} GiB"
+
+
+def figure(value: float | None, unit: str, digits: int) -> str:
+    return number(value, unit, digits).replace(NOT_MEASURED, NOT_AVAILABLE)
