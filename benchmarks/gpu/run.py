@@ -146,7 +146,8 @@ def energy_both_ways(page: Page, path: Path) -> None:
     def rows() -> Iterator[list[str]]:
         for phase in (line for line in lines if line["type"] == "phase"):
             inside = [r for r in readings if phase["from_s"] <= r["at_s"] <= phase["to_s"]]
-            if len(inside) < 2 or any("energy_j" not in r or "power_w" not in r for r in inside):
+            ends_counted = len(inside) >= 2 and all("energy_j" in r for r in (inside[0], inside[-1]))
+            if not ends_counted or any("power_w" not in r for r in inside):
                 continue
             counted = inside[-1]["energy_j"] - inside[0]["energy_j"]
             pairs = list(itertools.pairwise(inside))

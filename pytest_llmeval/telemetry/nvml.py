@@ -19,6 +19,8 @@ Group = Callable[[], set[int]]  # process ids of the engine's group
 # Errors that no later query will take back (nvml.h, nvmlReturn_t): invalid argument, not supported, no
 # permission, function not found, argument version mismatch, deprecated.
 LASTING = frozenset({2, 3, 4, 13, 25, 26})
+# Listing processes walks the driver's clients; the energy counter took 2.4 ms on an H100, all else together 0.1.
+DEAR = frozenset({"group_memory_bytes", "energy_j"})
 LIBRARY_NOT_FOUND, NO_PERMISSION, DRIVER_NOT_LOADED = 12, 4, 9
 
 
@@ -141,9 +143,9 @@ class Gpu:
             "throttle": self._throttle,
         }
 
-    def read(self, at_s: float, *, with_processes: bool = True) -> DeviceReading:
-        """One reading; what cannot be had is None. Listing processes is dear and can be left out."""
-        wanted = [name for name in self._queries if with_processes or name != "group_memory_bytes"]
+    def read(self, at_s: float, *, with_dear: bool = True) -> DeviceReading:
+        """One reading; what cannot be had, or is dear and was left out, is None."""
+        wanted = [name for name in self._queries if with_dear or name not in DEAR]
         values = {figure: self._attempt(figure, self._queries[figure]) for figure in wanted}
         busy = values.pop("busy_percent", None)
         if busy is not None:

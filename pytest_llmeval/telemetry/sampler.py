@@ -10,13 +10,13 @@ from typing import Protocol
 from pytest_llmeval.telemetry.readings import DeviceReading, HostReading
 
 Reading = DeviceReading | HostReading
-PROCESSES_EVERY_S = 1.0  # the driver walks its clients to list a device's processes
+DEAR_EVERY_S = 1.0  # what a driver takes its time for; the ends of a phase have it in any case
 HOST_EVERY_S = 0.5  # a file or two of /proc for each process of the group
 FAILURES_KEPT = 10
 
 
 class DeviceSource(Protocol):
-    def read(self, at_s: float, *, with_processes: bool = True) -> DeviceReading: ...
+    def read(self, at_s: float, *, with_dear: bool = True) -> DeviceReading: ...
 
 
 class HostSource(Protocol):
@@ -43,7 +43,7 @@ class Sampler:
         self._take = take
         self._period_s = 1 / rate_hz
         self._clock = clock
-        self._processes_at = self._host_at = float("-inf")
+        self._dear_at = self._host_at = float("-inf")
         self._reading = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
@@ -76,15 +76,15 @@ class Sampler:
 
     def _sample(self, *, with_pss: bool, everything: bool) -> None:
         now = self._clock()
-        listing = everything or now - self._processes_at >= PROCESSES_EVERY_S
+        with_dear = everything or now - self._dear_at >= DEAR_EVERY_S
         hosting = everything or now - self._host_at >= HOST_EVERY_S
-        self._processes_at = now if listing else self._processes_at
+        self._dear_at = now if with_dear else self._dear_at
         self._host_at = now if hosting else self._host_at
         try:
             if self._host and hosting:
                 self._take(self._host.read(now, with_pss=with_pss))
             for device in self._devices:
-                self._take(device.read(now, with_processes=listing))
+                self._take(device.read(now, with_dear=with_dear))
         except Exception as error:  # a broken driver or disk must not end what is measured
             self._remember(f"{type(error).__name__}: {error}")
 
