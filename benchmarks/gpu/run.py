@@ -1,6 +1,6 @@
 """Telemetry and serving figures on a machine with an NVIDIA GPU, against loads of known bytes and operations.
 
-    python benchmarks/gpu/run.py                 # from the checkout; all parts, about 6 minutes without vLLM
+    python benchmarks/gpu/run.py                 # from the checkout; all parts, about a minute
     python benchmarks/gpu/run.py --parts sampler,limits
     python benchmarks/gpu/run.py --out DIR       # also DIR/gpu.md and DIR/gpu.json
     python benchmarks/gpu/run.py --rehearse      # small sizes on a CPU: checks this program, measures nothing
@@ -12,8 +12,9 @@ Needs the checkout, torch, nvidia-ml-py, psutil and pydantic. Parts:
   the device down.
 * `limits`: the memory-bandwidth limit of single-stream decoding for the five coding models of models.toml, by
   data sheet and measured by reading as many bytes as one token of theirs needs.
-* `vllm`, where vLLM is installed: checkpoints with the real architectures of these five models and random
-  weights, measured by our serving suites and, beside it, by raw vLLM. Speed only: such a model says nothing.
+
+How fast an engine serves such a shape, without its weights, is a registry entry with `load_format = "dummy"` and
+`pytest suites/serving`: docs/gpu.md shows one.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from pytest_llmeval.telemetry.roofline import Bandwidth, bandwidth_of, shape_of 
 from pytest_llmeval.telemetry.watch import ModelTelemetry, Target, Watch  # noqa: E402
 
 GIB = 1 << 30
-PARTS = ("sampler", "limits", "vllm")
+PARTS = ("sampler", "limits")
 BYTES_PER_WEIGHT = 2  # bfloat16
 
 
@@ -315,19 +316,11 @@ def main() -> int:
             sampler_part(page, loads, Path(folder))
         if "limits" in parts:
             limits_part(page, loads)
-        if "vllm" in parts:
-            vllm_part(page, Path(folder))
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
         (arguments.out / "gpu.md").write_text("\n".join(page.lines) + "\n")
         (arguments.out / "gpu.json").write_text(json.dumps(page.data, indent=1, default=str) + "\n")
     return 0
-
-
-def vllm_part(page: Page, folder: Path) -> None:
-    page.say("## Dummy checkpoints of the five coding models")
-    if not has_vllm():
-        page.say("vLLM is not installed here: not measured.")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pytest_llmeval.telemetry.readings import DeviceReading, HostReading, thrott
 COUNTER: Literal["counter"] = "counter"
 INTEGRATED: Literal["integrated power"] = "integrated power"
 # Power known for less of a phase than this says nothing about the whole of it.
+COUNTER_COVERAGE_NEEDED = 0.99  # of a phase; what lies outside is left out of its energy
 COVERAGE_NEEDED = 0.9
 
 
@@ -116,30 +117,30 @@ class Mean:
 
 
 class Energy:
-    """Energy of one device over a phase, by counter and by power; a gap between two visits counts for nothing."""
+    """Energy of one device over a phase, by counter and by power; a gap between two visits counts for nothing.
+
+    The counter is dear and not read each time: it counts where its first and last value span the phase.
+    """
 
     def __init__(self) -> None:
         self._counted_j: float | None = None
+        self._counted_s = 0.0
         self._integrated_j = 0.0
         self._covered_s = 0.0
         self._seconds = 0.0
         self._counter_failed = False
         self._last: DeviceReading | None = None
-        self._counter_at_j: float | None = None
+        self._counted: DeviceReading | None = None  # the last that had the counter
 
     def pause(self) -> None:
         """The phase ends; the next reading, if there is one, begins another visit."""
-        if self._last is not None and self._last.energy_j is None:
-            self._counter_failed = True  # the difference would miss the end
-        self._last = None
-        self._counter_at_j = None
+        self._last = self._counted = None
 
     def add(self, reading: DeviceReading) -> None:
-        if self._last is None:
-            self._counter_failed = self._counter_failed or reading.energy_j is None
-        else:
+        if self._last is not None:
             self._integrate(self._last, reading)
-        self._count(reading.energy_j)
+        if reading.energy_j is not None:
+            self._count(reading, reading.energy_j)
         self._last = reading
 
     def _integrate(self, before: DeviceReading, after: DeviceReading) -> None:
@@ -149,18 +150,17 @@ class Energy:
             self._integrated_j += seconds * (before.power_w + after.power_w) / 2
             self._covered_s += seconds
 
-    def _count(self, energy_j: float | None) -> None:
-        if energy_j is None:
-            return
-        if self._counter_at_j is not None:
-            gained = energy_j - self._counter_at_j
+    def _count(self, reading: DeviceReading, energy_j: float) -> None:
+        if self._counted is not None:
+            gained = energy_j - (self._counted.energy_j or 0.0)
             self._counter_failed = self._counter_failed or gained < 0  # the driver was reloaded
             self._counted_j = (self._counted_j or 0.0) + gained
-        self._counter_at_j = energy_j
+            self._counted_s += reading.at_s - self._counted.at_s
+        self._counted = reading
 
     def result(self) -> tuple[float, Literal["counter", "integrated power"]] | tuple[None, None]:
-        ends_open = self._last is not None and self._last.energy_j is None
-        if self._counted_j is not None and not self._counter_failed and not ends_open:
+        spans = self._counted_s >= COUNTER_COVERAGE_NEEDED * self._seconds
+        if self._counted_j is not None and not self._counter_failed and spans:
             return self._counted_j, COUNTER
         if self._seconds and self._covered_s >= COVERAGE_NEEDED * self._seconds:
             return self._integrated_j, INTEGRATED

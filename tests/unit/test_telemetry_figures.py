@@ -39,6 +39,13 @@ def test_a_counter_that_went_back_or_missed_an_end_is_not_used():
     assert no_end.energy_j is None
 
 
+def test_a_reading_without_the_counter_beside_one_with_it_changes_no_energy():
+    ticks = (DeviceReading(0, 0), DeviceReading(0.001, 0, energy_j=10), DeviceReading(1, 0))
+    ends = (DeviceReading(2, 0, energy_j=110), DeviceReading(2.001, 0))
+    found = figures(*ticks, *ends)
+    assert (found.energy_j, found.energy_source) == (100, "counter")
+
+
 def test_power_known_for_half_a_phase_gives_no_energy():
     half = figures(DeviceReading(0, 0, power_w=10), DeviceReading(1, 0, power_w=10), DeviceReading(2, 0))
     assert half.energy_j is None
