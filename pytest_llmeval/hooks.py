@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_llmeval import collection, extensions, gating, interrupts, options, outcomes, workers
+from pytest_llmeval import collection, extensions, gating, interrupts, options, outcomes, patience, workers
 from pytest_llmeval.batch import Batch
 from pytest_llmeval.benchmarking import QuietTable
 from pytest_llmeval.errors import LLMEvalError
@@ -52,6 +52,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     register = config.pluginmanager.register
     run.notify = terminal.LiveLine(config)
     register(run.notify, "llmeval_live_line")
+    patience.have_patience(config)
     register(workers.ControllerHooks(), "llmeval_workers")
     register(collection.CollectionHooks(run, config.stash[DESELECTED]), "llmeval_collection")
     if config.pluginmanager.hasplugin("html") and config.option.htmlpath:
@@ -143,14 +144,18 @@ def pytest_runtest_makereport(
 def engine(request: pytest.FixtureRequest) -> Iterator[Batch]:
     """The model of this item, loaded once for all suites; everything planned for it is submitted already."""
     run, model = request.config.stash[RUN], request.param
-    yield outcomes.open_or_fail(run, model)
-    run.close_model(model)
+    with patience.waiting(request.config):
+        batch = outcomes.open_or_fail(run, model)
+    yield batch
+    with patience.waiting(request.config):
+        run.close_model(model)
 
 
 @pytest.fixture
 def serving(request: pytest.FixtureRequest, engine: Batch) -> Bench:
     """The model of this item to be measured, alone on the machine as far as this run goes."""
-    return outcomes.bench_or_skip(request.config.stash[RUN], engine)
+    with patience.waiting(request.config):
+        return outcomes.bench_or_skip(request.config.stash[RUN], engine)
 
 
 @pytest.fixture
@@ -164,4 +169,5 @@ def problem(request: pytest.FixtureRequest) -> Problem:
 @pytest.fixture
 def record(request: pytest.FixtureRequest, engine: Batch, problem: Problem) -> JudgedRecord:
     """What the model answered to the problem and how it was judged; waits for it, so a fault is an ERROR."""
-    return outcomes.wait_or_fail(request.config.stash[RUN], engine, problem, request.node)
+    with patience.waiting(request.config):
+        return outcomes.wait_or_fail(request.config.stash[RUN], engine, problem, request.node)

@@ -55,6 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "watching": {"devices", "engines", "store", "telemetry"},
     "pipeline": {"asking", "batch", "engines", "judging", "keys", "probe", "resume", "store"},
     "interrupts": set(),
+    "patience": set(),
     "__main__": set(),  # commands are named, and imported when called
     "gate": {"metrics", "registry", "store"},  # judges what runs left on disk; gating.py joins it to pytest
     "commands": {"devices", "registry", "sandbox"},  # each is imported when it is called
@@ -108,6 +109,7 @@ def test_pytest_is_known_at_the_edge_only(path):
         "plugin",
         "workers",
         "interrupts",
+        "patience",
         "hooks",
         "options",
         "collection",
