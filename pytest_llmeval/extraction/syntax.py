@@ -17,6 +17,9 @@ from dataclasses import dataclass
 MAX_SOURCE_CHARS = 100_000
 """Longer sources are not read as code: no answer to a programming task comes near."""
 
+MAX_STATEMENTS = 4_000
+"""Nor is a source of more top-level statements: what a function needs is searched among all of them."""
+
 _REFUSALS = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 _warning_filters = threading.Lock()
 
@@ -69,6 +72,8 @@ def _read(source: str) -> Reading:
     with silenced():
         try:
             tree = ast.parse(source)
+            if len(tree.body) > MAX_STATEMENTS:
+                return Reading(None)
             for node in tree.body:
                 compile(ast.Module([node], type_ignores=[]), "<answer>", "exec", dont_inherit=True)
         except SyntaxError as error:

@@ -59,6 +59,26 @@ def test_hostile_texts_cost_little_time_and_raise_nothing(
     assert time.perf_counter() - start < PATIENCE_S
 
 
+@pytest.mark.parametrize("load", ["triple quotes", "lists", "definitions"])
+def test_a_hostile_megabyte_is_bounded_too(load: str, problem: Problem) -> None:
+    """The worst ones known: seconds, where they once took twenty."""
+    text = (LOADS[load] * (1_000_000 // len(LOADS[load]) + 1))[:1_000_000]
+    start = time.perf_counter()
+    extract(text, problem, PromptStyle.COMPLETION)
+    assert time.perf_counter() - start < PATIENCE_S
+
+
+def test_of_very_many_statements_the_last_count(problem: Problem) -> None:
+    text = (
+        "Look:\n"
+        + "x = 1\n" * 5_000
+        + "\nSo:\n```python\ndef total(numbers):\n    return sum(numbers)\n```\n"
+    )
+    program = extract(text, problem, PromptStyle.CHAT)
+    assert program is not None
+    assert program.rule == "closed_fences"
+
+
 def test_nothing_of_an_answer_is_executed(tmp_path: Path, problem: Problem) -> None:
     trace = tmp_path / "executed"
     act = f"open({str(trace)!r}, 'w')"
