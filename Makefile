@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean bench-collect bench-sandbox bench-truncation bench-gate bench-report
+.PHONY: help setup demo test check format clean bench-collect bench-sandbox bench-truncation bench-gate bench-pipeline bench-report
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench-truncation: $(READY)  ## cutting a million tokens to size
 
 bench-gate: $(READY)  ## false alarms and drops found, simulated (half an hour)
 	@$(BIN)/python benchmarks/bench_gate.py
+
+bench-pipeline: $(READY)  ## from ready to the last verdict, against a hand-written batch script
+	@$(BIN)/python benchmarks/bench_pipeline.py
 
 bench-report: $(READY)  ## the page of a run of 82,000 samples: seconds, memory, size
 	@$(BIN)/python benchmarks/bench_report.py
