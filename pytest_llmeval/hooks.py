@@ -14,7 +14,7 @@ from pytest_llmeval.benchmarking import QuietTable
 from pytest_llmeval.errors import LLMEvalError
 from pytest_llmeval.judged import JudgedRecord
 from pytest_llmeval.report import terminal
-from pytest_llmeval.report.html import HtmlHooks, choose_html_path, withdraw_html
+from pytest_llmeval.report.html import HtmlHooks, PageTrouble, choose_html_path, withdraw_html
 from pytest_llmeval.run import Run
 from pytest_llmeval.schema import Problem
 from pytest_llmeval.selection import Selection
@@ -57,6 +57,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     register(collection.CollectionHooks(run, config.stash[DESELECTED]), "llmeval_collection")
     if config.pluginmanager.hasplugin("html") and config.option.htmlpath:
         register(HtmlHooks(run, Path(config.option.htmlpath)), "llmeval_html")
+        register(PageTrouble(run.unwritten, Path(config.option.htmlpath)), "llmeval_html_trouble")
     if config.pluginmanager.hasplugin("benchmark"):
         register(QuietTable(), "llmeval_benchmark")
 
@@ -98,7 +99,9 @@ def pytest_runtestloop() -> Generator[None, object, object]:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     run = session.config.stash[RUN]
     run.close()
-    terminal.write_files(session.config, run)
+    terminal.write_files(run)
+    if run.unwritten and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

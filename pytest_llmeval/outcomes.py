@@ -81,12 +81,14 @@ def wait_or_fail(run: Run, batch: Batch, problem: Problem, item: pytest.Item) ->
     model = batch.spec.name
     try:
         record = run.wait(batch, record_id_of(model, problem))
-    except LLMEvalError as error:
+    except EngineFault as error:
         state = run.state(model)
         if state.explained:
             _fail_with_reference(model)
         state.explained = True
         pytest.fail(safe(f"engine {model}: {error}"), pytrace=False)
+    except LLMEvalError as error:  # not the engine's: the answer could not be stored
+        pytest.fail(safe(str(error)), pytrace=False)
     if record.is_fault:
         verdict = record.samples[0].verdict
         detail = safe(verdict.detail)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -55,6 +56,7 @@ class Run:
     started_at: datetime = field(default_factory=datetime.now)
     ended_at: datetime | None = None
     loaded: LoadedRun | None = None  # what the run left, once it was closed
+    unwritten: list[str] = field(default_factory=list)  # documents that could not be written, and why
     _pipeline: Pipeline | None = None
     _scoring: BackgroundExecutor | None = None
     _watching: Watching | None = None
@@ -153,13 +155,14 @@ class Run:
             raise ModelUnavailableError(state.unavailable)
         try:
             state.batch = self._working_pipeline().open(model)
-            self.store.write_json(
-                MANIFEST, self.manifest()
-            )  # with what the engine chose: a killed run has it
         except LLMEvalError as error:
             state.fault = str(error)
             self.close_model(model)
             raise
+        with self._noting_what_is_not_written():
+            self.store.write_json(
+                MANIFEST, self.manifest()
+            )  # with what the engine chose: a killed run has it
         return state.batch
 
     def wait(self, batch: Batch, name: RecordId) -> Record:
@@ -220,15 +223,29 @@ class Run:
                 self._pipeline.close()
                 self._pipeline = None
             if self.used:
-                self.ended_at = datetime.now()
-                self.store.write_json(MANIFEST, self.manifest())
-                self.loaded = self._read_back()
-                self.store.write_json(SUMMARY, asdict(self.loaded.summary))
-                self._write_samples_results()
-                self.store.close()
+                self._write_down()
         finally:
             if self._scoring:
                 self._scoring.close()
+
+    def _write_down(self) -> None:
+        """Each document for itself: a full disk must not keep the Records before it from being reported."""
+        self.ended_at = datetime.now()
+        with self._noting_what_is_not_written():
+            self.store.write_json(MANIFEST, self.manifest())
+        with self._noting_what_is_not_written():
+            self.loaded = self._read_back()
+            self.store.write_json(SUMMARY, asdict(self.loaded.summary))
+        with self._noting_what_is_not_written():
+            self._write_samples_results()
+        self.store.close()
+
+    @contextlib.contextmanager
+    def _noting_what_is_not_written(self) -> Iterator[None]:
+        try:
+            yield
+        except (LLMEvalError, OSError) as error:
+            self.unwritten.append(str(error))
 
     def _read_back(self) -> LoadedRun:
         """What is on disk now: the run's own reports are made as any later one is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Generator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -94,3 +95,18 @@ class HtmlHooks:
 
     def _links(self) -> Links:
         return Links.for_samples(self._source.planned_samples, self._source.folder, self._beside)
+
+
+class PageTrouble:
+    """Notes that pytest-html could not write its page, where its error would end the session in a traceback."""
+
+    def __init__(self, unwritten: list[str], path: Path) -> None:
+        self._unwritten, self._path = unwritten, path
+
+    @pytest.hookimpl(wrapper=True, trylast=True)  # innermost: pytest-html writes inside
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        try:
+            return (yield)
+        except OSError as error:
+            self._unwritten.append(f"{error.filename or self._path} cannot be written: {error.strerror}")
+            return None

@@ -124,7 +124,7 @@ def _give_line_back(reporter: Any, nodeid: str) -> None:
         reporter.write_fspath_result(nodeid, "")
 
 
-def write_files(config: pytest.Config, run: Run) -> None:
+def write_files(run: Run) -> None:
     """report.md and the job's summary; one that cannot be written is a line, because the run itself is safe."""
     if run.loaded is None:
         return
@@ -133,7 +133,7 @@ def write_files(config: pytest.Config, run: Run) -> None:
     try:
         write_reports(run.loaded, run.options.summary)
     except LLMEvalError as error:
-        config.get_terminal_writer().line(safe(f"\n{error}"))
+        run.unwritten.append(str(error))
 
 
 def write_summary(reporter: pytest.TerminalReporter, run: Run) -> None:
@@ -159,6 +159,8 @@ def write_summary(reporter: pytest.TerminalReporter, run: Run) -> None:
     _write_sections(reporter, results, run)
     if run.used:
         reporter.write_line(f"run: {run.store.folder}")
+    for error in run.unwritten:
+        reporter.write_line(safe(f"ERROR: {error}"), red=True)
     if run.loaded:
         from pytest_llmeval.report.files import github_commands
 

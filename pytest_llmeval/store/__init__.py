@@ -83,8 +83,12 @@ class RunStore:
         path = self.folder / name
         partial = path.with_suffix(".partial")
         with explained(path):
-            partial.write_text(document(value), encoding="ascii")
-            partial.replace(path)
+            try:
+                partial.write_text(document(value), encoding="ascii")
+                partial.replace(path)
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
 
     def log_path(self, model: str) -> Path:
         """Where the engine of `model` writes its log."""
