@@ -46,7 +46,8 @@ def test_a_jobs_summary_is_written_where_it_is_wanted(project, pytester):
     project("--llmeval-limit=1", "--llmeval-summary=mine.md")
     assert "| `good` | complete |" in (pytester.path / "mine.md").read_text()
     lost = project("--llmeval-limit=1", "--llmeval-summary=no/such/folder.md")
-    lost.stdout.fnmatch_lines(["*no/such/folder.md cannot be written: *", "*leaderboard*"])
+    lost.stdout.fnmatch_lines(["*leaderboard*", "*ERROR: *no/such/folder.md cannot be written: *"])
+    assert lost.ret == pytest.ExitCode.INTERNAL_ERROR
 
 
 def test_the_users_own_html_path_wins(project, pytester):
