@@ -16,6 +16,7 @@ from typing import Any
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox.interpreter import Interpreter
 from pytest_llmeval.sandbox.jail.patience import LONGEST
+from pytest_llmeval.sandbox.jail.wire import CONTROL_FD
 from pytest_llmeval.sandbox.launch import CHECKER_PRELOAD, PRELOAD, Means, launches
 from pytest_llmeval.sandbox.limits import Limits
 from pytest_llmeval.sandbox.stream import Stream
@@ -87,6 +88,7 @@ class Worker:
         ours, verdicts = socket.socketpair()
         self._verdicts = Stream(ours)
         candidates_link, checkers_link = socket.socketpair(socket.AF_UNIX, PACKETS)
+        verdicts, candidates_link, checkers_link = map(_passable, (verdicts, candidates_link, checkers_link))
         with verdicts, candidates_link, checkers_link:
             roles: tuple[dict[str, Any], ...] = (
                 {"role": "candidates", "link": candidates_link.fileno(), "preload": PRELOAD},
@@ -188,6 +190,14 @@ class Worker:
         self._verdicts.close()
         if self._work:
             shutil.rmtree(self._work, ignore_errors=True)
+
+
+def _passable(end: socket.socket) -> socket.socket:
+    """A zygote moves its control line to a number of its own; what it inherits must not stand there."""
+    if end.fileno() != CONTROL_FD:
+        return end
+    with end:
+        return end.dup()  # the lowest number that is free, while this one is not
 
 
 def _started(

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 HEADER_BYTES = 4
+CONTROL_FD = 200  # a zygote's line to its parent: out of the way of what samples see
 CHUNK_S = 0.02  # how long an answer may wait for others to be handed over with it
 
 

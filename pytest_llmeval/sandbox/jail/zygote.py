@@ -24,7 +24,6 @@ from typing import Any, NoReturn
 from . import candidate, checkers, confine, inline, kernel, pages, wire
 from .patience import IDLE, Patience
 
-CONTROL_FD = 200  # out of the way of what samples see
 ENTERED = b"\x06"  # a sample's first byte of output: all that follows is its own doing
 FAILED = b"\x15"
 
@@ -66,12 +65,12 @@ def main(config: dict[str, Any]) -> None:
 
 
 def _moved_up(fd: int) -> int:
-    os.dup2(fd, CONTROL_FD, inheritable=False)
+    os.dup2(fd, wire.CONTROL_FD, inheritable=False)
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
     os.close(null)
-    return CONTROL_FD
+    return wire.CONTROL_FD
 
 
 def _prepare_interpreter() -> None:
