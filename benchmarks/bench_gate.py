@@ -25,9 +25,10 @@ from functools import partial
 from typing import NamedTuple
 
 from pytest_llmeval.gate.baseline import Baseline
-from pytest_llmeval.gate.figures import MEASURES, ModelFigures, RunFigures, Tally, Task
+from pytest_llmeval.gate.figures import ModelFigures, RunFigures, Tally, Task
 from pytest_llmeval.gate.findings import Conclusion, Finding
 from pytest_llmeval.gate.judge import Gate, Scope
+from pytest_llmeval.gate.measures import MEASURES
 from pytest_llmeval.gate.rules import Policy
 
 PROBLEMS = 164

@@ -3,8 +3,8 @@
     python benchmarks/bench_serving_crosscheck.py [--rounds 3] [--requests 24] [--concurrency 1,8]
 
 A `vllm serve` of the embedded model is started on loopback, without a prefix cache. Each round both ask it for the
-same prompts (HumanEval's), with the same output length, so many at a time. A ratio of two tools means something
-only beside the ratio of a tool to itself: that column is the noise of the machine.
+same prompts (HumanEval's), with the same output length, so many at a time; who comes first changes from round to
+round. A ratio of two tools means something only beside how far each tool is from itself: that is the machine's noise.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
@@ -45,6 +46,13 @@ FIGURES = {  # ours → vLLM's key, in milliseconds or per second
     "output tokens a second": "output_throughput",
     "requests a second": "request_throughput",
 }
+# What the server says of the same requests, warm-ups included: name → (sum, count) of its /metrics.
+SERVERS = {
+    "the server's own: first token, mean, ms": ("vllm:time_to_first_token_seconds", 1000.0),
+    "the server's own: prefill, mean, ms": ("vllm:request_prefill_time_seconds", 1000.0),
+    "the server's own: response, mean, ms": ("vllm:e2e_request_latency_seconds", 1000.0),
+    "the server's own: prompt tokens, mean": ("vllm:request_prompt_tokens", 1.0),
+}
 
 
 @contextlib.contextmanager
@@ -56,6 +64,7 @@ def server(folder: Path) -> Iterator[str]:
     command = [
         *(vllm_command(), "serve", str(MODEL), "--host", "127.0.0.1", "--port", str(port)),
         *("--served-model-name", SERVED, "--max-model-len", "1024", "--enforce-eager"),
+        *("--distributed-executor-backend", "uni"),
         *(
             "--kv-cache-memory-bytes",
             str(64 << 20),
@@ -68,7 +77,7 @@ def server(folder: Path) -> Iterator[str]:
             command, stdout=log, stderr=log, env=environment(folder), start_new_session=True
         )
     try:
-        wait_until_healthy(process, f"http://127.0.0.1:{port}/health")
+        wait_until_healthy(process, f"http://127.0.0.1:{port}/health", folder / "serve.log")
         yield f"http://127.0.0.1:{port}"
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -76,14 +85,39 @@ def server(folder: Path) -> Iterator[str]:
         process.wait(60)
 
 
-def wait_until_healthy(process: subprocess.Popen[bytes], url: str) -> None:
+def wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), opener.open(url, timeout=5):
             return
         time.sleep(0.5)
-    sys.exit("vllm serve did not start: see serve.log")
+    sys.exit(f"vllm serve did not start:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+def totals(address: str) -> dict[str, float]:
+    """Every `_sum` and `_count` of the server's metrics."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{address}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    found: dict[str, float] = {}
+    for line in lines:
+        name, _, rest = line.partition("{")
+        if name.endswith(("_sum", "_count")) and rest:
+            found[name] = found.get(name, 0.0) + float(rest.rsplit(" ", 1)[1])
+    return found
+
+
+def by_the_server(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """Means over the requests between two readings; not a number where this release has no such metric."""
+    found = {}
+    for figure, (metric, scale) in SERVERS.items():
+        total, count = (
+            after.get(f"{metric}_{what}", 0.0) - before.get(f"{metric}_{what}", 0.0)
+            for what in ("sum", "count")
+        )
+        found[figure] = scale * total / count if count else math.nan
+    return found
 
 
 def vllm_command() -> str:
@@ -100,6 +134,7 @@ def environment(folder: Path) -> dict[str, str]:
         stub.mkdir(exist_ok=True)
         (stub / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {number}+cpu\n")
     quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    quiet["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # else the CPU's worker is one more process that spins
     return {**os.environ, **quiet, "PYTHONPATH": str(folder)}
 
 
@@ -122,11 +157,15 @@ def ours(address: str, prompts: Sequence[str], concurrency: int, folder: Path) -
     finally:
         engine.close()
     found = latencies(answers.completions)
-    assert all((found.ttft_s, found.tpot_s, found.itl_s, found.response_s))
+    assert found.ttft_s
+    assert found.tpot_s
+    assert found.response_s
+    # A busy server puts several tokens into one event: then we have no time of each, and vLLM's is between events.
+    between = 1000 * found.itl_s.mean if found.itl_s else math.nan
     tokens = sum(completion.completion_tokens or 0 for completion in answers.completions)
     values = (
         *(1000 * found.ttft_s.mean, 1000 * found.ttft_s.p99, 1000 * found.tpot_s.mean),
-        *(1000 * found.itl_s.mean, 1000 * found.response_s.mean),
+        *(between, 1000 * found.response_s.mean),
         *(tokens / answers.seconds, len(asked) / answers.seconds),
     )
     return dict(zip(FIGURES, values, strict=True))
@@ -159,6 +198,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=24)
     parser.add_argument("--concurrency", default="1,8")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server ends with us, whoever ends us
     prompts = [problem.prompt for problem in load_problem_set("humaneval").problems[: arguments.requests]]
     with tempfile.TemporaryDirectory() as name, server(Path(name)) as address:
         for concurrency in map(int, arguments.concurrency.split(",")):
@@ -168,21 +208,47 @@ def main() -> None:
 def report(address: str, prompts: Sequence[str], concurrency: int, rounds: int, folder: Path) -> None:
     mine: list[dict[str, float]] = []
     theirs: list[dict[str, float]] = []
-    for _ in range(rounds):
-        theirs.append(vllms(address, prompts, concurrency, folder))
-        mine.append(ours(address, prompts, concurrency, folder))
+    for number in range(rounds):  # who comes first changes: a server that warms up favours neither
+        turns = [(theirs, vllms), (mine, ours)]
+        for found, tool in turns if number % 2 == 0 else reversed(turns):
+            before = totals(address)
+            figures = tool(address, prompts, concurrency, folder)
+            found.append({**figures, **by_the_server(before, totals(address))})
+            print(
+                f"round {number + 1}: {tool.__name__}: {json.dumps(found[-1])}", file=sys.stderr, flush=True
+            )
     print(
         f"\n{len(prompts)} prompts, {OUTPUT_TOKENS} output tokens each, {concurrency} at a time, {rounds} rounds\n"
     )
-    print(
-        "| figure | ours | vllm bench serve | ours / theirs, each round | theirs / theirs of the first round |"
-    )
-    print("|---|---|---|---|---|")
-    for figure in FIGURES:
+    print("| figure | ours | vllm bench serve | ours / theirs, each round | spread of ours | of theirs |")
+    print("| --- | ---: | ---: | --- | ---: | ---: |")
+    for figure in (*FIGURES, *SERVERS):
         a, b = [one[figure] for one in mine], [one[figure] for one in theirs]
+        if any(map(math.isnan, a)):
+            print(f"| {figure} | not available | {statistics.median(b):.2f} | | | {spread(b)} |")
+            continue
         ratios = ", ".join(f"{x / y:.2f}" for x, y in zip(a, b, strict=True))
-        noise = ", ".join(f"{y / b[0]:.2f}" for y in b[1:])
-        print(f"| {figure} | {statistics.median(a):.2f} | {statistics.median(b):.2f} | {ratios} | {noise} |")
+        print(
+            f"| {figure} | {statistics.median(a):.2f} | {statistics.median(b):.2f} | {ratios} "
+            f"| {spread(a)} | {spread(b)} |",
+            flush=True,
+        )
+
+    against_the_server(mine, theirs)
+
+
+def against_the_server(mine: Sequence[dict[str, float]], theirs: Sequence[dict[str, float]]) -> None:
+    """Each tool beside the server's own figures of the very same requests: the weather of a round drops out."""
+    print("\n| client over server, each round | ours | vllm bench serve |\n| --- | --- | --- |")
+    for what in ("first token, mean, ms", "response (E2EL), mean, ms"):
+        server = f"the server's own: {what.replace(' (E2EL)', '')}"
+        cells = [", ".join(f"{one[what] / one[server]:.2f}" for one in tool) for tool in (mine, theirs)]
+        print(f"| {what.partition(',')[0]} | {cells[0]} | {cells[1]} |", flush=True)
+
+
+def spread(values: Sequence[float]) -> str:
+    """How far a tool is from itself: largest over smallest of its rounds."""
+    return f"{max(values) / min(values):.2f}"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+__all__ = ["__version__"]
+
 DISTRIBUTION = "pytest-llmeval-bench"
 
 try:

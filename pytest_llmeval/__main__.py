@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NamedTuple
 
 from pytest_llmeval.errors import LLMEvalError
 from pytest_llmeval.extensions import suggestion
+from pytest_llmeval.printable import printed
 
 USAGE_ERROR = 2
+# What a shell shows of a program that a signal ended: SIGINT, and SIGPIPE, which Python turns into an exception.
+INTERRUPTED = 128 + 2
+UNREAD = 128 + 13
 
 
 class Command(NamedTuple):
@@ -38,10 +44,30 @@ COMMANDS: dict[str, Command] = {
     "power": Command("pytest_llmeval.gate.commands:power_of", "how large a drop a baseline lets you see"),
     "gate": Command("pytest_llmeval.gate.commands:gate", "judge a run that is over"),
     "report": Command(
-        "pytest_llmeval.report.rebuild:command", "make the reports of a run anew from its Records"
+        "pytest_llmeval.report.rebuild:command", "make the reports of a run anew, or of several as one"
     ),
     "compare": Command("pytest_llmeval.report.compare:command", "a page that sets runs side by side"),
 }
+
+
+def program() -> int:
+    """`main` as a process of its own: its output may go to a terminal that knows ASCII alone, or be read by nobody."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123  # closed before we began (`>&-`)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            return main(sys.argv[1:])
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # Python flushes once more when it ends
+        return UNREAD
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -53,7 +79,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return run(name, rest)
     except LLMEvalError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{printed(str(error))}\n")
         return USAGE_ERROR
 
 
@@ -77,4 +103,4 @@ def overview() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(program())

@@ -1,5 +1,16 @@
 """One family of errors; every message says what happened, where, and what to do about it."""
 
+__all__ = [
+    "ConfigurationError",
+    "EngineFault",
+    "LLMEvalError",
+    "MissingExtraError",
+    "ModelUnavailableError",
+    "NotMeasurableError",
+    "ProblemSetUnavailableError",
+    "SandboxFault",
+]
+
 
 class LLMEvalError(Exception):
     """Base of everything this package raises on purpose."""

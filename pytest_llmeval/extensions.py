@@ -16,6 +16,17 @@ from typing import Any
 from pytest_llmeval.errors import ConfigurationError, MissingExtraError
 
 OURS = "pytest_llmeval"
+# Others are read while items are collected, when it is known already what there is.
+LATE_CONFTESTS = (
+    "Names of a conftest.py count where it lies at the project's top, or above a path on the command line"
+)
+# Names of sets and categories become markers: these have a meaning for pytest, or for us.
+# fmt: off
+RESERVED_MARKERS = frozenset({
+    "skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings", "tryfirst", "trylast",
+    "benchmark", "problems", "serving", "latency", "throughput", "memory", "goodput",
+})
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,7 @@ class Catalogue:
         if ":" not in name and name not in self.targets:
             raise ConfigurationError(
                 f"{where}: unknown {self.what} {name!r}{suggestion(name, self.targets)}; "
-                f"known: {', '.join(sorted(self.targets))}"
+                f"known: {', '.join(sorted(self.targets))}. {LATE_CONFTESTS}"
             )
 
     def load(self, name: str) -> Any:
@@ -43,15 +54,20 @@ class Catalogue:
         self.check(name, self.what)
         target = self.targets.get(name, name)
         module, _, attribute = target.partition(":")
+        if not module or not attribute:
+            raise ConfigurationError(
+                f'{self.what} {name!r} stands for {target!r}: must be "module:attribute"'
+            )
         try:
-            return getattr(import_module(module), attribute)
+            imported = import_module(module)
         except ModuleNotFoundError as error:
             raise MissingExtraError(
                 f"{self.what} {name!r} needs the package {error.name!r}, which is not installed: "
                 f"{self._how_to_install(name)}"
             ) from error
-        except AttributeError as error:
-            raise ConfigurationError(f"{self.what} {name!r}: {module} has no {attribute!r}") from error
+        if not hasattr(imported, attribute):
+            raise ConfigurationError(f"{self.what} {name!r}: {module} has no {attribute!r}")
+        return getattr(imported, attribute)
 
     def _how_to_install(self, name: str) -> str:
         ours = self.targets.get(name, "").startswith(f"{OURS}.")
@@ -78,11 +94,17 @@ def problem_sets(project: Iterable[Mapping[str, str]] = ()) -> Catalogue:
         "mbppplus": f"{OURS}.problems.evalplus:load_mbppplus",
         "long_prompts": f"{OURS}.problems.long_prompts:load",
     }
-    return Catalogue("problem set", _joined(ours, f"{OURS}.problems", project))
+    targets = _joined(ours, f"{OURS}.problems", project)
+    for name in targets:
+        if not can_be_a_marker(name):
+            raise ConfigurationError(
+                f"the problem set {name!r}, which is {targets[name]}: its name cannot be its marker; rename it"
+            )
+    return Catalogue("problem set", targets)
 
 
-def require(extra: str, *packages: str) -> None:
-    """See that the packages of an extra are there, importing none of them.
+def require(extra: str, *packages: str, who: str = "its engine") -> None:
+    """See that the packages of an extra are there, importing none of them; `who` needs them.
 
     Raises:
         MissingExtraError: one is not installed.
@@ -90,7 +112,7 @@ def require(extra: str, *packages: str) -> None:
     for package in packages:
         if find_spec(package) is None:
             raise MissingExtraError(
-                f"its engine needs the package {package!r}, which is not installed: "
+                f"{who} needs the package {package!r}, which is not installed: "
                 f"pip install 'pytest-llmeval-bench[{extra}]'"
             )
 
@@ -106,6 +128,11 @@ def _joined(ours: dict[str, str], group: str, project: Iterable[Mapping[str, str
                     f"{group}: the name {name!r} is claimed twice, by {joined[name]} and {target}; rename one"
                 )
     return joined
+
+
+def can_be_a_marker(name: str) -> bool:
+    """True where items can carry it and -m can choose it; pytest refuses a leading underscore."""
+    return name.isidentifier() and not name.startswith("_") and name not in RESERVED_MARKERS
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llmeval import collection, extensions, gating, interrupts, options, outcomes, patience, workers
-from pytest_llmeval.batch import Batch
-from pytest_llmeval.benchmarking import QuietTable
+from pytest_llmeval import collection, extensions, gating, interrupts, options, workers
 from pytest_llmeval.errors import LLMEvalError
-from pytest_llmeval.judged import JudgedRecord
+from pytest_llmeval.items import outcomes, patience
+from pytest_llmeval.items.benchmarking import QuietTable
+from pytest_llmeval.items.judged import JudgedRecord
+from pytest_llmeval.pipeline.batch import Batch
 from pytest_llmeval.report import terminal
 from pytest_llmeval.report.html import HtmlHooks, PageTrouble, choose_html_path, withdraw_html
 from pytest_llmeval.run import Run
 from pytest_llmeval.schema import Problem
 from pytest_llmeval.selection import Selection
+from pytest_llmeval.workers.runs import run_for
+from pytest_llmeval.workers.scheduling import make_scheduler
 
 if TYPE_CHECKING:
     from pytest_llmeval.serving.bench import Bench
@@ -34,9 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         engines = extensions.engines(config.hook.pytest_llmeval_engines())
         problem_sets = extensions.problem_sets(config.hook.pytest_llmeval_problem_sets())
-        run = Run.of(Selection.from_options(options.read(config), engines, problem_sets))
+        run = run_for(config, Selection.from_options(options.read(config), engines, problem_sets))
         config.stash[DESELECTED] = collection.take_deselected_models(config, run)
-        config.stash[MODELS] = collection.chosen_models(run, config.stash[DESELECTED])
+        config.stash[MODELS] = collection.chosen_models(run)
         choose_html_path(config, run)
         gating.install(config, run)
     except LLMEvalError as error:
@@ -53,7 +56,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     run.notify = terminal.LiveLine(config)
     register(run.notify, "llmeval_live_line")
     patience.have_patience(config)
-    register(workers.ControllerHooks(), "llmeval_workers")
+    register(workers.ControllerHooks(run), "llmeval_workers")
     register(collection.CollectionHooks(run, config.stash[DESELECTED]), "llmeval_collection")
     if config.pluginmanager.hasplugin("html") and config.option.htmlpath:
         register(HtmlHooks(run, Path(config.option.htmlpath)), "llmeval_html")
@@ -74,32 +77,52 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         raise pytest.Collector.CollectError(str(error)) from error
 
 
+@pytest.hookimpl(tryfirst=True)  # before the terminal tells what will run
 def pytest_collection_finish(session: pytest.Session) -> None:
+    if session.testsfailed and not session.config.option.continue_on_collection_errors:
+        session.config.stash[RUN].give_up()
     withdraw_html(session.config, session.config.stash[RUN])
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     run = config.stash[RUN]
-    nothing_runs = not run.plan or config.option.collectonly or config.option.setupplan
-    if nothing_runs:
+    if run.is_empty_shard:
+        return [terminal.empty_shard_line(run)]
+    if not run.plan or options.only_shows(config):
         return []
     try:
-        return [*terminal.plan_lines(run), *terminal.resume_lines(run), *terminal.sandbox_lines(run)]
+        lines = [*terminal.plan_lines(run), *terminal.resume_lines(run), *terminal.sandbox_lines(run)]
     except LLMEvalError as error:
         raise pytest.UsageError(str(error)) from error
+    return [] if config.option.no_header or config.option.verbose < 0 else lines
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtestloop() -> Generator[None, object, object]:
-    with interrupts.sigterm_is_ctrl_c():
-        return (yield)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    try:
+        with interrupts.sigterm_is_ctrl_c():
+            return (yield)
+    finally:
+        if workers.is_controller(session.config) and not session.config.stash[RUN].used:
+            withdraw_html(session.config, session.config.stash[RUN])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    models: list[str] = config.stash[MODELS]
+    return make_scheduler(config, log, models)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-html and others read what the run left
 def pytest_sessionfinish(session: pytest.Session) -> None:
     run = session.config.stash[RUN]
     run.close()
-    terminal.write_files(run)
+    if workers.is_worker(session.config):
+        workers.report_unwritten(session.config, run.unwritten)
+        return
+    terminal.write_files(run, session.config)
+    if run.is_empty_shard and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK  # nothing is wrong: the other shards have it all
     if run.unwritten and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
@@ -118,6 +141,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if options.only_shows(item.config):  # --setup-plan
+        return
+    item.config.stash[RUN].begin(item.nodeid)
     if (absence := collection.absence(item)) is not None:
         outcomes.stand_in_for(absence, item.config.stash[RUN].options.strict)
     if (model := collection.model_of(item)) is not None:
@@ -146,7 +172,7 @@ def pytest_runtest_makereport(
 @pytest.fixture(scope="session")
 def engine(request: pytest.FixtureRequest) -> Iterator[Batch]:
     """The model of this item, loaded once for all suites; everything planned for it is submitted already."""
-    run, model = request.config.stash[RUN], request.param
+    run, model = request.config.stash[RUN], outcomes.parameter_of(request)
     with patience.waiting(request.config):
         batch = outcomes.open_or_fail(run, model)
     yield batch
@@ -158,12 +184,13 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Batch]:
 def serving(request: pytest.FixtureRequest, engine: Batch) -> Bench:
     """The model of this item to be measured, alone on the machine as far as this run goes."""
     with patience.waiting(request.config):
-        return outcomes.bench_or_skip(request.config.stash[RUN], engine)
+        return outcomes.bench_or_skip(request.config.stash[RUN], engine, request.node)
 
 
 @pytest.fixture
 def problem(request: pytest.FixtureRequest) -> Problem:
     """The problem of this item."""
+    outcomes.parameter_of(request)
     found = collection.problem_of(request.node, request.config.stash[RUN])
     assert found is not None
     return found

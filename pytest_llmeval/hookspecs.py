@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+__all__ = ["pytest_llmeval_engines", "pytest_llmeval_problem_sets"]
+
 
 def pytest_llmeval_engines() -> Mapping[str, str]:  # type: ignore[empty-body]  # a specification has no body
     """Engines of this project: name → "module:attr" of a class like those in `pytest_llmeval.engines`.

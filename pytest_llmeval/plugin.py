@@ -23,9 +23,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)  # before pytest-html looks at its path
 def pytest_configure(config: pytest.Config) -> None:
     if options.is_active(config):
+        refuse_old_pytest()
         from pytest_llmeval import hooks
 
         config.pluginmanager.register(hooks, "llmeval_hooks")
+
+
+def refuse_old_pytest(version: tuple[int | str, ...] = pytest.version_tuple) -> None:
+    """pip would not have installed us beside it, but other tools may.
+
+    Raises:
+        pytest.UsageError: pytest is older than what works.
+    """
+    if version[:2] < options.OLDEST_PYTEST:
+        wanted = ".".join(map(str, options.OLDEST_PYTEST))
+        raise pytest.UsageError(
+            f"pytest-llmeval-bench needs pytest {wanted} or newer, and this is {'.'.join(map(str, version))}, with "
+            f"which models load more than once, or wrong answers fail a gated run: pip install 'pytest>={wanted}'"
+        )
 
 
 def refuse_other_distribution() -> None:

@@ -31,9 +31,14 @@ _SHAPES = (
 )
 
 
+def names_a_secret(variable: str) -> bool:
+    """True where an environment variable's name says that its value opens doors."""
+    return _VARIABLE.search(variable) is not None
+
+
 def redact(text: str, environ: Mapping[str, str] = os.environ, secrets: Iterable[str] = ()) -> str:
     """`text` without `secrets`, the values of variables named like secrets, and what looks like one."""
-    named = (value for name, value in environ.items() if _VARIABLE.search(name) and len(value) >= SHORTEST)
+    named = (value for name, value in environ.items() if names_a_secret(name) and len(value) >= SHORTEST)
     for value in sorted({*named, *secrets}, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
     for shape, left in _SHAPES:
@@ -44,7 +49,7 @@ def redact(text: str, environ: Mapping[str, str] = os.environ, secrets: Iterable
 def secrets_of(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> set[str]:
     """The values that an entry calls secret: its hub token, and what its tables hold under such a name."""
     values = {environ.get(spec.token_env, ""), environ.get(str(spec.engine.get("api_key_env", "")), "")}
-    values |= {value for name, value in spec.environment.items() if _VARIABLE.search(name)}
+    values |= {value for name, value in spec.environment.items() if names_a_secret(name)}
     values |= {value for key, value in spec.engine.items() if _KEY.search(key) and isinstance(value, str)}
     return {value for value in values if len(value) >= SHORTEST}
 

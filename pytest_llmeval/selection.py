@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +13,7 @@ from pytest_llmeval.options import Options, ProblemFile
 from pytest_llmeval.problems import jsonl
 from pytest_llmeval.registry import check_sampling, load_registry
 from pytest_llmeval.schema import ModelSpec, Problem, Task
+from pytest_llmeval.shards import deal
 
 OWN_TARGET = "pytest_llmeval.problems.jsonl:load"
 
@@ -52,11 +52,10 @@ class Selection:
                 problem_sets.check(problem_set, f"{options.registry}: models.{name}.problem_sets")
         if options.samples is None:
             return cls(options, specs, {}, engines, problem_sets, files, own)
-        rows = list(samples.read_rows(options.samples))
+        found = samples.survey(options.samples)
         categories = tuple(sorted({category for spec in specs.values() for category in spec.categories}))
-        replayed = samples.model_of(options.samples, rows, categories)
-        counts = Counter(row.task_id for row in rows)
-        return cls(options, {replayed.name: replayed}, counts, engines, problem_sets, files, own)
+        replayed = samples.model_of(options.samples, found.said, categories)
+        return cls(options, {replayed.name: replayed}, found.counts, engines, problem_sets, files, own)
 
     def problem_set(self, name: str) -> problems.ProblemSet:
         """A problem set, read once."""
@@ -83,6 +82,10 @@ class Selection:
             self._check_tasks(name, every)
             every = tuple(task_id for task_id in every if task_id in self.sample_counts)
         return problems.select(every, self.options.limit, self.options.sample, self.options.seed)
+
+    def parts(self, name: str, parts: int) -> dict[str, int]:
+        """Task → its part of that many, over all tasks that our own options leave of a set; -k changes nothing."""
+        return deal(self.task_ids(name), parts, name)
 
     def _check_tasks(self, name: str, known: tuple[str, ...]) -> None:
         """A file may answer several sets: only ids that begin as the set's do can be mistakes here."""

@@ -28,7 +28,7 @@ if ! pip show torch >/dev/null 2>&1 && ! pip download -qq --no-deps --dest "$ven
 fi
 
 echo "setup: installing the pinned environment into $venv (some minutes the first time)"
-pip install -qq --no-deps --find-links "$venv/wheels" -r requirements/cpu.txt -r requirements/dev.txt
+pip install -qq --no-deps --find-links "$venv/wheels" -r requirements/cpu.txt -r requirements/dev.txt -r requirements/docs.txt
 pip install -qq --no-deps --no-build-isolation -e .
 rm -rf "$venv/wheels" "$venv/torch.log"
 

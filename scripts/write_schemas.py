@@ -8,16 +8,20 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pytest_llmeval.results import SummaryDocument
+from pytest_llmeval.runs.summary import SUMMARY_VERSION, SummaryDocument
 from pytest_llmeval.schema import SCHEMA_VERSION, Record
 
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """File name → schema. A field that a version adds is no new schema_version; one that changes meaning is."""
+    """File name → schema.
+
+    A field that a version adds is no new schema_version; one that changes meaning is. Schemas of earlier versions
+    stay published beside the new ones: files of earlier runs keep to them.
+    """
     documents: dict[str, tuple[str, Any]] = {
-        f"summary-{SCHEMA_VERSION}.schema.json": ("summary.json of a run", SummaryDocument),
+        f"summary-{SUMMARY_VERSION}.schema.json": ("summary.json of a run", SummaryDocument),
         f"record-{SCHEMA_VERSION}.schema.json": ("a line of results.jsonl, or a prediction file", Record),
     }
     return {name: _schema(says, kind) for name, (says, kind) in documents.items()}

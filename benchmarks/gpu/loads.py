@@ -24,7 +24,7 @@ class Sizes:
 
     @classmethod
     def real(cls) -> Sizes:
-        return cls(held_bytes=8 * GIB, copied_bytes=4 * GIB, matrix=8192, chunk_rows=65536, seconds=5.0)
+        return cls(held_bytes=8 * GIB, copied_bytes=4 * GIB, matrix=8192, chunk_rows=65536, seconds=4.0)
 
     @classmethod
     def rehearsal(cls) -> Sizes:

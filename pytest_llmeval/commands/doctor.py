@@ -13,6 +13,7 @@ from pytest_llmeval.commands import checks, registries
 from pytest_llmeval.commands.checks import Finding, State
 from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.extensions import suggestion
+from pytest_llmeval.printable import printed
 from pytest_llmeval.schema import ModelSpec
 
 SIGNS = {State.OK: "ok     ", State.MISSING: "missing", State.BROKEN: "BROKEN "}
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     for finding in examine(list(specs.values())):
         findings.append(finding)
         if not options.json:
-            sys.stdout.write(told(finding))
+            sys.stdout.write(printed(told(finding)))  # errors of libraries, words of the hub
             sys.stdout.flush()  # some checks take seconds
     if options.json:
         sys.stdout.write(json.dumps({"findings": [asdict(f) for f in findings]}, indent=2) + "\n")
@@ -48,11 +49,15 @@ def examine(specs: Sequence[ModelSpec]) -> Iterator[Finding]:
     """Every finding, in the order in which one would mend things."""
     yield from checks.python_environment()
     yield from checks.gpus()
-    yield from checks.engines()
+    engines = list(checks.engines())
+    yield from engines
     yield from checks.sandbox()
     yield from checks.hub(specs)
+    findings, refused = checks.access(specs)
+    yield from findings
     yield from checks.disk(specs)
-    yield from checks.models(specs)
+    broken = any(finding.state is State.BROKEN for finding in engines)
+    yield from checks.models(specs, refused, vllm_imports=not broken)
 
 
 def told(finding: Finding) -> str:

@@ -1,6 +1,6 @@
 """`python -m pytest_llmeval init [DIR]`: a starter models.toml, suite and CI file for another project.
 
-Nothing that exists is written over.
+Nothing that exists is written over. Where pytest has no configuration yet, a pytest.ini is written, too.
 """
 
 from __future__ import annotations
@@ -19,14 +19,20 @@ FILES = {
     "suites/test_humaneval.py": "test_humaneval.py.txt",
     ".github/workflows/model-evaluation.yml": "model-evaluation.yml.txt",
 }
-SWITCH = """\
-Then tell pytest where the models are; this also switches the plugin on:
-
-  pyproject.toml            [tool.pytest.ini_options]
-                            llmeval_registry = "models.toml"
-
-and try it, without a GPU:   pip install 'pytest-llmeval-bench[cpu]' && pytest suites -m demo
-on a machine with one:       pip install 'pytest-llmeval-bench[vllm]' && pytest suites -m coding
+# Where pytest looks for its configuration, in its order, and what switches the plugin on there.
+TOML = '[tool.pytest.ini_options]\nllmeval_registry = "models.toml"\n'
+INI = "[pytest]\nllmeval_registry = models.toml\n"
+CONFIGURATIONS = {
+    "pytest.toml": '[pytest]\nllmeval_registry = "models.toml"\n',
+    "pytest.ini": INI,
+    "pyproject.toml": TOML,
+    "tox.ini": INI,
+    "setup.cfg": INI.replace("[pytest]", "[tool:pytest]"),
+}
+TRY = """\
+Try it without a GPU:    pip install 'pytest-llmeval-bench[cpu]' && pytest suites -m demo --llmeval-wrong=xfail
+on a machine with one:   pip install 'pytest-llmeval-bench[vllm]' && pytest suites -m coding
+what can run here:       python -m pytest_llmeval doctor
 """
 
 
@@ -36,8 +42,18 @@ def main(arguments: Sequence[str]) -> int:
     folder: Path = parser.parse_args(arguments).folder
     for name in write_starter(folder):
         sys.stdout.write(f"wrote {name}\n")
-    sys.stdout.write(f"\n{SWITCH}")
+    sys.stdout.write(f"\n{switched_on(folder)}{TRY}")
     return 0
+
+
+def switched_on(folder: Path) -> str:
+    """Name the registry in pytest's configuration, which switches the plugin on; say how where there is one."""
+    own = next((name for name in CONFIGURATIONS if (folder / name).exists()), None)
+    if own is None:
+        (folder / "pytest.ini").write_text(INI, encoding="utf-8")
+        return f"wrote {folder / 'pytest.ini'}: it names models.toml, which switches the plugin on\n\n"
+    lines = "".join(f"  {line}\n" for line in CONFIGURATIONS[own].splitlines())
+    return f"Now add to {own}, so that pytest finds the models; it switches the plugin on:\n\n{lines}\n"
 
 
 def write_starter(folder: Path) -> list[Path]:

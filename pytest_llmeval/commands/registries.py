@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import argparse
 import tomllib
+from collections.abc import Mapping
+from configparser import Error, RawConfigParser
 from pathlib import Path
 from typing import Any
 
 from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.paths import path_below
 from pytest_llmeval.registry import BUILTIN_REGISTRY, load_registry
 from pytest_llmeval.schema import ModelSpec
 
 REGISTRY = "models.toml"
+# Where pytest looks for its configuration, in its order.
+CONFIGURATIONS = (
+    *("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg"),
+)
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +26,8 @@ def add_option(parser: argparse.ArgumentParser) -> None:
         "--registry",
         type=Path,
         metavar="PATH",
-        help=f"the models to look at (default: llmeval_registry of pyproject.toml, {REGISTRY} in this "
-        "folder, else the models that ship with this package)",
+        help=f"the models to look at (default: llmeval_registry of pytest's configuration, {REGISTRY} in "
+        "this folder, else the models that ship with this package)",
     )
 
 
@@ -30,14 +37,13 @@ def chosen(given: Path | None, folder: Path) -> Path:
     Raises:
         ConfigurationError: the one that was named does not exist.
     """
-    named = given or _named_in_pyproject(folder / "pyproject.toml")
+    named, where = (folder / given, "--registry") if given else _named_for_pytest(folder)
     if named is None:
         own = folder / REGISTRY
         return own if own.is_file() else BUILTIN_REGISTRY
-    if not (folder / named).is_file():
-        where = "--registry" if given else f"llmeval_registry in {folder / 'pyproject.toml'}"
-        raise ConfigurationError(f"the model registry {folder / named} does not exist: correct {where}")
-    return folder / named
+    if not named.is_file():
+        raise ConfigurationError(f"the model registry {named} does not exist: correct {where}")
+    return named
 
 
 def read(given: Path | None, folder: Path) -> dict[str, ModelSpec]:
@@ -49,13 +55,39 @@ def read(given: Path | None, folder: Path) -> dict[str, ModelSpec]:
     return load_registry(chosen(given, folder))
 
 
-def _named_in_pyproject(path: Path) -> Path | None:
+def _named_for_pytest(folder: Path) -> tuple[Path | None, str]:
+    """The registry that a run of pytest in this folder would read, and where it is named."""
+    for home in (folder, *folder.parents):
+        for name in CONFIGURATIONS:
+            if (settings := _settings(home / name)) is not None:
+                named = settings.get("llmeval_registry")
+                return named and path_below(home, str(named)), f"llmeval_registry in {home / name}"
+    return None, ""
+
+
+def _settings(path: Path) -> Mapping[str, Any] | None:
+    """What a file tells pytest; None where pytest would look into another."""
     if not path.is_file():
         return None
     try:
-        document: Any = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
-    pytest = document.get("tool", {}).get("pytest", {})
-    named = {**pytest, **pytest.get("ini_options", {})}.get("llmeval_registry")
-    return Path(named) if named else None
+        return _of_toml(path) if path.suffix == ".toml" else _of_ini(path)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, Error) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+
+
+def _of_toml(path: Path) -> Mapping[str, Any] | None:
+    document: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+    if path.name != "pyproject.toml":
+        own: Mapping[str, Any] = document.get("pytest", {})
+        return own
+    table = document.get("tool", {}).get("pytest")
+    return None if table is None else {**table, **table.get("ini_options", {})}
+
+
+def _of_ini(path: Path) -> Mapping[str, Any] | None:
+    ini = RawConfigParser(strict=False, allow_no_value=True)
+    ini.read_string(path.read_text(encoding="utf-8"))
+    section = "tool:pytest" if path.name == "setup.cfg" else "pytest"
+    if section in ini:
+        return dict(ini[section].items())
+    return {} if path.name in ("pytest.ini", ".pytest.ini") else None

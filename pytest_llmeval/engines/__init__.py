@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmeval import extensions
+from pytest_llmeval.errors import LLMEvalError
+from pytest_llmeval.placement.places import Placement
 from pytest_llmeval.schema import Completion, MemoryBreakdown, ModelSpec, Request
+
+if TYPE_CHECKING:  # the host's modules are imported with the engines that have one
+    from pytest_llmeval.engines.host.launchers import Launchers
+
+__all__ = ["Engine", "EngineContext", "EngineInfo", "EngineStatus", "Progress"]
 
 Progress = Callable[[str, str], None]  # stage, how far: ("loading", "12 s")
 
@@ -18,11 +26,27 @@ Progress = Callable[[str, str], None]  # stage, how far: ("loading", "12 s")
 class EngineContext:
     """What an engine gets besides its ModelSpec: where its log goes, how long loading may take, and how long
     a loaded engine may be silent while requests wait before it counts as hanging.
+
+    `placement` is where it is to be, when several engines run side by side: an engine keeps to the devices that
+    `environ` shows. None: it has the machine to itself.
+    `launchers` start its hosts where that is not this machine.
     """
 
     log_path: Path
     load_timeout_s: float
     silence_limit_s: float = 600.0
+    placement: Placement | None = None
+    launchers: Launchers | None = None
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment of this process, as the engine's own processes are to see it."""
+        return os.environ if self.placement is None else self.placement.over()
+
+    @property
+    def placed(self) -> Mapping[str, str]:
+        """What `environ` holds because of the placement alone."""
+        return {} if self.placement is None else self.placement.environment
 
 
 @dataclass(frozen=True)
@@ -59,6 +83,9 @@ class EngineStatus:
 class Engine(Protocol):
     """A model that answers. Constructing one may start preparations (a process, imports) but never loads.
 
+    An engine whose model lives elsewhere sets `holds_weights = False` in its class: several processes may then have
+    one each, as pytest-xdist's workers do.
+
     Derive from it: an engine without a cache or background work then writes `load`, `submit` and `close` alone,
     and what a later version asks of engines has an answer here.
     """
@@ -93,6 +120,14 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back device memory, processes and files; pending futures fail. May be called twice."""
+
+
+def holds_weights(spec: ModelSpec, known: extensions.Catalogue | None = None) -> bool:
+    """True where the engine of `spec` loads its model on this machine; where it cannot be imported, too."""
+    try:
+        return bool(getattr((known or extensions.engines()).load(spec.kind), "holds_weights", True))
+    except LLMEvalError:
+        return True
 
 
 def create_engine(

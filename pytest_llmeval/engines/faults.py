@@ -37,11 +37,15 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """Text that tells a kind of fault, and what to do about it; `{model}` and the like come from the ModelSpec."""
+    """Text that tells a kind of fault, and what to do about it; `{model}` and the like come from the ModelSpec.
+
+    `of_transformers` is the advice for that engine, where its `engine` table has other keys than vLLM's.
+    """
 
     kind: FaultKind
     pattern: str
     advice: str
+    of_transformers: str = ""
 
 
 # In order: the first that matches decides. A gated repository is also "not found" to who has no access.
@@ -69,6 +73,8 @@ RULES = (
         FaultKind.ARCHITECTURE,
         r"Model architectures .* are not supported|does not recognize this architecture|No model architectures",
         'This vLLM has no implementation of it: upgrade vLLM, or use kind = "transformers".',
+        "This transformers has no implementation of it: upgrade transformers, or set engine.trust_remote_code = true "
+        "where the repository brings its own code and you trust it.",
     ),
     Rule(
         FaultKind.CONTEXT,
@@ -77,10 +83,22 @@ RULES = (
     ),
     Rule(
         FaultKind.MEMORY,
+        r"out-of-memory killer",
+        "The machine's memory ran out, not the device's. Give the container or machine more, run fewer models side by "
+        "side, or choose a smaller or quantised model; on a CPU, lower engine.kv_cache_memory_bytes.",
+    ),
+    Rule(
+        FaultKind.MEMORY,
         r"No available memory for the cache blocks|To serve at least one request|Available memory on node"
-        r"|Free memory on device|out of memory|OutOfMemoryError|Cannot allocate memory",
+        r"|Free memory on device|out of memory|OutOfMemoryError|Cannot allocate memory|std::bad_alloc",
         "Lower engine.max_model_len or engine.max_num_seqs, change engine.gpu_memory_utilization (or "
         "engine.kv_cache_memory_bytes), choose a quantised model, or free the device.",
+        "Lower engine.batch_size or engine.max_model_len, choose a smaller or quantised model, or free the device.",
+    ),
+    Rule(
+        FaultKind.PACKAGE,
+        r"ModuleNotFoundError|ImportError: (?!.*circular)",
+        "The engine's environment lacks a package: see the log, then `pip install 'pytest-llmeval-bench[{extra}]'`.",
     ),
     Rule(
         FaultKind.WEIGHTS,
@@ -98,6 +116,7 @@ RULES = (
         FaultKind.TOKENIZER,
         r"the tokenizer gives no tokens|Can't load tokenizer|Unable to load vocabulary|tekken",
         "The checkpoint's tokenizer files are missing; check engine.tokenizer and engine.tokenizer_mode.",
+        "The checkpoint's tokenizer files are missing; check `model` and `revision`.",
     ),
     Rule(
         FaultKind.PROMPT,
@@ -105,20 +124,15 @@ RULES = (
         "Raise engine.max_model_len, lower sampling.max_tokens, or choose another truncation strategy.",
     ),
     Rule(
-        FaultKind.PACKAGE,
-        r"ModuleNotFoundError|ImportError: (?!.*circular)",
-        "The engine's environment lacks a package: see the log, then `pip install 'pytest-llmeval-bench[{extra}]'`.",
-    ),
-    Rule(
         FaultKind.ARGUMENT,
         r"unexpected keyword argument|ValidationError|Unknown attention backend|is not valid for this configuration",
         "Correct the entry's `engine` table; it goes to vLLM verbatim.",
+        "Correct the entry's engine.from_pretrained; it goes to `from_pretrained` verbatim.",
     ),
     Rule(
         FaultKind.DIED,
         r"host died|EngineDeadError",
-        "Something ended its process; SIGKILL without a traceback in the log is most often the system's "
-        "out-of-memory killer.",
+        "Something ended its process. The log may say more; nothing is said where somebody killed it.",
     ),
 )
 
@@ -135,14 +149,19 @@ def classify(cause: str, log: str = "") -> Rule | None:
 
 def explain(cause: str, log: str, spec: ModelSpec) -> str:
     """A headline with the kind of fault, the engine's own words, and the way out."""
-    rule = classify(cause, log)
-    words = readable(root_cause(cause, log))
+    cause = root_cause(cause, log)
+    rule, words = classify(cause), readable(cause)
     if rule is None:
         return words
-    extra = "transformers" if spec.kind == "transformers" else "vllm] or [cpu"
-    advice = rule.advice.format(model=spec.model, token_env=spec.token_env, extra=extra)
-    fits = what_would_fit(root_cause(cause, log)) if rule.kind is FaultKind.MEMORY else ""
-    return f"{rule.kind}: {words}\n{fits}{advice}"
+    fits = what_would_fit(cause) if rule.kind is FaultKind.MEMORY else ""
+    return f"{rule.kind}: {words}\n{fits}{_advice(rule, spec)}"
+
+
+def _advice(rule: Rule, spec: ModelSpec) -> str:
+    is_transformers = spec.kind == "transformers"
+    advice = (is_transformers and rule.of_transformers) or rule.advice
+    extra = "transformers" if is_transformers else "vllm] or [cpu"
+    return advice.format(model=spec.model, token_env=spec.token_env, extra=extra)
 
 
 def what_would_fit(cause: str) -> str:

@@ -5,54 +5,45 @@ from __future__ import annotations
 from concurrent.futures import Future
 from pathlib import Path
 
-from pytest_llmeval.engines import EngineContext, EngineInfo, EngineStatus, Progress
+from pytest_llmeval.engines import Engine, EngineContext, EngineInfo, Progress
 from pytest_llmeval.errors import ConfigurationError, EngineFault
-from pytest_llmeval.samples import SampleRow, by_task, read_rows
+from pytest_llmeval.samples import IndexedRows
 from pytest_llmeval.schema import Completion, ModelSpec, Request
 
 
-class ReplayEngine:
+class ReplayEngine(Engine):
     """Answers sample i of a task with the i-th row that the file `spec.model` has for it.
 
-    It holds the file's rows in memory; `close()` lets them go.
+    It holds the file open, and in memory where each row begins; `close()` lets go of both.
     """
+
+    holds_weights = False
 
     def __init__(self, spec: ModelSpec, context: EngineContext) -> None:
         self._path = Path(spec.model)
-        self._rows: dict[str, list[SampleRow]] = {}
+        self._rows: IndexedRows | None = None
         self._closed = False
 
     def load(self, progress: Progress) -> EngineInfo:
         try:
-            self._rows = by_task(read_rows(self._path))
+            self._rows = IndexedRows(self._path)
         except ConfigurationError as error:
             raise EngineFault(str(error)) from error
-        return EngineInfo(facts={"engine": "replay", "samples": sum(map(len, self._rows.values()))})
+        return EngineInfo(facts={"engine": "replay", "samples": len(self._rows)})
 
     def submit(self, request: Request) -> Future[Completion]:
         future: Future[Completion] = Future()
-        rows = self._rows.get(request.task_id, [])
-        if self._closed:
-            future.set_exception(EngineFault(f"{self._path}: the engine was closed"))
-        elif request.sample_index < len(rows):
-            row = rows[request.sample_index]
+        if self._closed or self._rows is None:
+            why = "the engine was closed" if self._closed else "the engine was not loaded"
+            future.set_exception(EngineFault(f"{self._path}: {why}"))
+        elif (row := self._rows.get(request.task_id, request.sample_index)) is not None:
             future.set_result(Completion(row.text, form=row.form))
         else:
             where = f"sample {request.sample_index} of {request.task_id}"
             future.set_exception(EngineFault(f"{self._path} holds no {where}"))
         return future
 
-    def reset_cache(self) -> None:
-        pass
-
-    @property
-    def is_preparing(self) -> bool:
-        return False
-
-    @property
-    def status(self) -> EngineStatus:
-        return EngineStatus()
-
     def close(self) -> None:
         self._closed = True
-        self._rows = {}
+        if self._rows is not None:
+            self._rows.close()

@@ -6,12 +6,12 @@ from typing import Any
 
 from pydantic import Field
 
+from pytest_llmeval.devices.occupancy import cards_of
 from pytest_llmeval.engines import EngineContext
 from pytest_llmeval.engines.host.environment import hub_token
 from pytest_llmeval.engines.host.launch import HostedEngine
 from pytest_llmeval.engines.tables import EngineTable, read_table
 from pytest_llmeval.extensions import require
-from pytest_llmeval.occupancy import cards_of
 from pytest_llmeval.schema import ModelSpec
 
 DRIVER = "pytest_llmeval.engines.host.transformers_driver:TransformersDriver"
@@ -42,6 +42,8 @@ class TransformersEngine(HostedEngine):
 
     def __init__(self, spec: ModelSpec, context: EngineContext) -> None:
         read_table(spec, Settings)  # a mistake in the table is told before a process starts
-        require("transformers", "torch", "transformers")
-        environment = {**hub_token(spec), **spec.environment}
-        super().__init__(spec, context, driver=DRIVER, environment=environment, cards=cards_of(spec))
+        if context.launchers is None:
+            require("transformers", "torch", "transformers")
+        environment = {**context.placed, **hub_token(spec), **spec.environment}
+        cards = [] if context.launchers else cards_of(spec, context.environ)
+        super().__init__(spec, context, driver=DRIVER, environment=environment, cards=cards)

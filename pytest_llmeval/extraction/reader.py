@@ -14,15 +14,14 @@ from pytest_llmeval.extraction.choice import Candidate, choose
 from pytest_llmeval.extraction.context import Context
 from pytest_llmeval.extraction.draft import Draft, draft_from
 from pytest_llmeval.extraction.fences import Block, between_fence_lines, fenced_blocks, rejoined_blocks
-from pytest_llmeval.extraction.syntax import Parser, Statement
+from pytest_llmeval.extraction.reachable import WORD
+from pytest_llmeval.extraction.syntax import Parser, Statement, with_line_feeds
 
 _INLINE_CODE = re.compile(r"(?<!`)(`{1,3})(?!`)(?:python[ \t]+)?([^`]{1,20000}+)\1(?!`)")
-_CODE_LINE = re.compile(
-    r"\b(?:def|class)[ \t]+\w|(?:^|\W)(?:for|while|if|with|try|lambda)\b[^\n]*:[ \t]*(?:#[^\n]*)?$",
-    re.MULTILINE,
-)
+_DEFINITION = re.compile(r"\b(?:def|class)[ \t]+\w")
+_HEAD = re.compile(r"(?:^|\W)(?:for|while|if|with|try|lambda)\b")
+_END_OF_HEAD = re.compile(r":[ \t]*+(?:#|$)")
 _JSON_START = re.compile(r"\s*[\[{]")
-
 
 _MOST_CANDIDATES = 16
 """More blocks that define the same function are a model repeating itself; the last ones decide."""
@@ -51,6 +50,11 @@ class Answer:
     @cached_property
     def between(self) -> list[Block]:
         return between_fence_lines(self.text)[-_MOST_BLOCKS:]
+
+    @cached_property
+    def words(self) -> list[frozenset[str]]:
+        """Of each of the blocks between fence lines."""
+        return [frozenset(WORD.findall(block.text)) for block in self.between]
 
     @cached_property
     def backwards(self) -> list[Block]:
@@ -190,8 +194,8 @@ class Reader:
             return draft
         library = [
             statement
-            for block in answer.between
-            if any(name in block.text for name in draft.missing)
+            for block, words in zip(answer.between, answer.words, strict=True)
+            if not draft.missing.isdisjoint(words)
             for statement in salvaged(block.text, self.parser)
         ]
         return draft_from(statements, self.context, library, accept_respelt=self.respelt)
@@ -212,9 +216,15 @@ def _folded(text: str) -> str:
 def _from_first_indented_line(text: str) -> list[str]:
     """A body after a sentence of prose, but not the body of some other function."""
     match = re.search(r"^[ \t]+\S", text, re.MULTILINE)
-    if match is None or _CODE_LINE.search(text, 0, match.start()):
+    if match is None or any(map(_is_code, text[: match.start()].split("\n"))):
         return []
     return [text[match.start() :]]
+
+
+def _is_code(line: str) -> bool:
+    """True for a definition and for the head of a block."""
+    head = _HEAD.search(line)
+    return bool(_DEFINITION.search(line) or (head and _END_OF_HEAD.search(line, head.end())))
 
 
 def _json_strings(text: str) -> Iterator[str]:
@@ -227,7 +237,7 @@ def _json_strings(text: str) -> Iterator[str]:
     while waiting:
         value = waiting.pop()
         if isinstance(value, str):
-            yield value
+            yield with_line_feeds(value)
         elif isinstance(value, dict):
             waiting.extend(value.values())
         elif isinstance(value, list):

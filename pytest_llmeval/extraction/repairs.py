@@ -10,14 +10,18 @@ import html
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from pytest_llmeval.extraction.syntax import with_line_feeds
+
 Repair = Callable[[str], str]
 
 _STRING_OR_COMMENT = re.compile(
     r'''"""(?:[^"\\]|\\.|"(?!""))*+"""|\'\'\'(?:[^'\\]|\\.|'(?!\'\'))*+\'\'\''''
-    r"""|"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+'|\#[^\n]*+""",
+    r"""|"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+'|\#[^\n]*+|\\["']""",
     re.DOTALL,
 )
-_STRING = re.compile(r"""\"(?:[^"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+'""")
+_STRING = re.compile(r"""\"(?:[^"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+'|\\["']""")
+# Both step over an escaped quote outside strings: one that opened a string would search the rest for its end, and
+# so would the next.
 _SPACES = dict.fromkeys(
     map(
         ord,
@@ -78,7 +82,10 @@ def punctuation(text: str) -> str:
 
 def html_entities(text: str) -> str:
     """`if a &lt; b`: escaped for a web page."""
-    return html.unescape(text)
+    try:
+        return html.unescape(text)
+    except ValueError:  # a character's number of thousands of digits
+        return text
 
 
 def markdown_escapes(text: str) -> str:
@@ -93,7 +100,7 @@ def tags(text: str) -> str:
 
 def literal_newlines(text: str) -> str:
     """Backslash and n where line breaks belong: an escaped string, as in broken JSON."""
-    return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), text)
+    return with_line_feeds(re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), text))
 
 
 def newlines_outside_strings(text: str) -> str:

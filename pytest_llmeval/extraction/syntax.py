@@ -58,12 +58,18 @@ class Parser:
 
     def read(self, source: str) -> Reading:
         """The statements of a source, or where it goes wrong."""
+        source = with_line_feeds(source)
         if source not in self._seen:
             if len(source) > min(MAX_SOURCE_CHARS, self._left):
                 return Reading(None)
             self._left -= len(source)
             self._seen[source] = _read(source)
         return self._seen[source]
+
+
+def with_line_feeds(text: str) -> str:
+    """The text with every line break as Python's own parser counts it: it takes a carriage return for one."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def _read(source: str) -> Reading:

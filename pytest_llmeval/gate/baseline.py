@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmeval.errors import ConfigurationError
-from pytest_llmeval.gate.figures import ModelFigures, RunFigures, Tally, Task, differences, in_order, read_run
+from pytest_llmeval.gate.conditions import differences
+from pytest_llmeval.gate.figures import ModelFigures, RunFigures, Tally, Task, in_order
+from pytest_llmeval.gate.reading import read_run
 from pytest_llmeval.store import RESULTS
+from pytest_llmeval.store.packed import SUFFIX
 
 KIND = "pytest-llmeval baseline"
 SCHEMA_VERSION = 1
+GIVE = f"give a run's folder, its {RESULTS}, or a file made by python -m pytest_llmeval baseline RUN -o FILE"
 
 
 @dataclass(frozen=True)
@@ -50,16 +54,20 @@ def load_baseline(path: Path) -> Baseline:
     """A run's folder, a results.jsonl, or a file that `python -m pytest_llmeval baseline` wrote.
 
     Raises:
-        ConfigurationError: it is none of them, and what it is instead.
+        ConfigurationError: it is none of them, and what it is instead; or nothing can be judged against it.
     """
+    baseline = _read(path)
+    if not baseline.first.models:
+        raise ConfigurationError(f"the baseline {path} holds no model: there is nothing to judge against")
+    return baseline
+
+
+def _read(path: Path) -> Baseline:
     if path.is_dir():
         return Baseline(str(path), [read_run(path)])
     if not path.exists():
-        raise ConfigurationError(
-            f"the baseline {path} does not exist: give a run's folder, its {RESULTS}, or a file made by "
-            f"python -m pytest_llmeval baseline RUN -o FILE"
-        )
-    if path.suffix == ".jsonl":
+        raise ConfigurationError(f"the baseline {path} does not exist: {GIVE}")
+    if path.suffix == ".jsonl" or path.name.endswith(f".jsonl{SUFFIX}"):
         return Baseline(str(path), [read_run(path.parent, path)])
     return _from_document(path)
 
@@ -116,7 +124,9 @@ def to_document(baseline: Baseline) -> dict[str, Any]:
 
 
 def _model_document(figures: ModelFigures) -> dict[str, Any]:
-    return {key: value for key, value in asdict(replace(figures, tallies={})).items() if key != "tallies"}
+    """Without tallies: those that are compared stand apart, and what was drawn besides is of its own run alone."""
+    document = asdict(replace(figures, tallies={}, drawn={}))
+    return {key: value for key, value in document.items() if key not in ("tallies", "drawn")}
 
 
 def _tallies_document(figures: ModelFigures) -> dict[str, dict[str, list[Any]]]:
@@ -130,7 +140,7 @@ def _from_document(path: Path) -> Baseline:
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"the baseline {path} cannot be read: {error}") from error
+        raise ConfigurationError(f"the baseline {path} cannot be read ({error}): {GIVE}") from error
     kind = document.get("kind") if isinstance(document, dict) else None
     if kind != KIND or document.get("schema_version") != SCHEMA_VERSION:
         raise ConfigurationError(

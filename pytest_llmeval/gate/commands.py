@@ -11,12 +11,18 @@ from pathlib import Path
 from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.gate import power
 from pytest_llmeval.gate.baseline import Baseline, join, load_baseline, write_baseline
-from pytest_llmeval.gate.figures import MEASURES, ModelFigures, RunFigures, read_run
+from pytest_llmeval.gate.figures import ModelFigures, RunFigures
+from pytest_llmeval.gate.findings import FINDINGS
 from pytest_llmeval.gate.judge import Gate, Scope, failing, what_changed
+from pytest_llmeval.gate.measures import MEASURES
+from pytest_llmeval.gate.reading import read_run
+from pytest_llmeval.gate.record import findings_document
 from pytest_llmeval.gate.relative import LEAST_RUNS
 from pytest_llmeval.gate.rules import load_policy
 from pytest_llmeval.gate.text import gate_lines
+from pytest_llmeval.printable import printed
 from pytest_llmeval.registry import load_registry
+from pytest_llmeval.store import document
 
 CALIBRATION_REPORTS = "reports/calibration"
 TESTS_FAILED = 1
@@ -27,7 +33,8 @@ def _parser(command: str, says: str) -> argparse.ArgumentParser:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+    """Names, and reasons in an engine's own words, come from what runs left: nothing in them takes effect."""
+    sys.stdout.write(f"{printed(line)}\n")
 
 
 # ------------------------------------------------------------------------------------------------- baseline
@@ -47,7 +54,7 @@ def baseline(arguments: Sequence[str]) -> int:
         nargs="*",
         help="folders of runs that repeat it: how speeds vary from run to run",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the baseline")
     given = parser.parse_args(arguments)
     first = load_baseline(given.run)
     made = join([*first.runs, *map(read_run, given.calibration)], str(given.output))
@@ -79,14 +86,14 @@ def calibrate(arguments: Sequence[str]) -> int:
         "Repeat a selection of pytest's several times and make a baseline of the runs: what stands behind -- goes "
         "to pytest, as in: calibrate -o baseline.json -- suites -m coding",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the baseline")
     parser.add_argument("--runs", type=int, default=LEAST_RUNS, help=f"how many (default: {LEAST_RUNS})")
     parser.add_argument("--add", action="store_true", help="add the runs to those that FILE holds already")
     parser.add_argument(
         "--reports", type=Path, default=Path(CALIBRATION_REPORTS), metavar="DIR",
         help=f"where the runs are written (default: {CALIBRATION_REPORTS})",
     )  # fmt: skip
-    ours, _, for_pytest = _split(arguments)
+    ours, for_pytest = _split(arguments)
     given = parser.parse_args(ours)
     if given.runs < 1:
         raise ConfigurationError(f"--runs {given.runs}: must be at least 1")
@@ -100,10 +107,11 @@ def calibrate(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _split(arguments: Sequence[str]) -> tuple[list[str], str, list[str]]:
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands before and behind `--`."""
     given = list(arguments)
     at = given.index("--") if "--" in given else len(given)
-    return given[:at], "--", given[at + 1 :]
+    return given[:at], given[at + 1 :]
 
 
 def _one_run(arguments: Sequence[str], reports: Path) -> RunFigures:
@@ -133,25 +141,10 @@ def _one_run(arguments: Sequence[str], reports: Path) -> RunFigures:
 
 def power_of(arguments: Sequence[str]) -> int:
     """Say how large a drop a comparison with this baseline would catch, and what it would take."""
-    parser = _parser(
-        "power", "How likely is a drop to be found, and how many problems or samples would find it?"
-    )
-    parser.add_argument("--baseline", type=Path, required=True, metavar="RUN")
-    parser.add_argument("--detect", type=float, required=True, metavar="POINTS", help="the drop, in points")
-    parser.add_argument("--chance", type=float, default=80.0, metavar="PERCENT", help="wanted (default: 80)")
-    parser.add_argument("--alpha", type=float, default=0.05)
-    parser.add_argument(
-        "--models", type=int, metavar="N", help="judged together (default: those of the baseline)"
-    )
-    parser.add_argument(
-        "--discordant", type=float, default=15.0, metavar="PERCENT",
-        help="how many problems change sides between two equal runs, for models with one sample a problem, whose "
-        "baseline cannot tell (default: 15)",
-    )  # fmt: skip
-    given = parser.parse_args(arguments)
+    given = _power_parser().parse_args(arguments)
     _check_shares(given)
     against = load_baseline(given.baseline)
-    models = given.models or max(1, len(against.first.models))
+    models = given.models or len(against.first.models)
     level = given.alpha / (2 * models)  # accuracy has half of α, see findings.conclude; its models share that
     _say(
         f"a drop of {given.detect:g} points, one-sided α {given.alpha:g}; corrected for {models} "
@@ -161,6 +154,27 @@ def power_of(arguments: Sequence[str]) -> int:
         for line in _power_lines(name, figures, given, level):
             _say(line)
     return 0
+
+
+def _power_parser() -> argparse.ArgumentParser:
+    parser = _parser(
+        "power", "How likely is a drop to be found, and how many problems or samples would find it?"
+    )
+    parser.add_argument(
+        "--baseline", type=Path, required=True, metavar="PATH", help="a run's folder or a baseline file"
+    )
+    parser.add_argument("--detect", type=float, required=True, metavar="POINTS", help="the drop, in points")
+    parser.add_argument("--chance", type=float, default=80.0, metavar="PERCENT", help="wanted (default: 80)")
+    parser.add_argument("--alpha", type=float, default=0.05, help="chance of any false alarm (default: 0.05)")
+    parser.add_argument(
+        "--models", type=int, metavar="N", help="judged together (default: those of the baseline)"
+    )
+    parser.add_argument(
+        "--discordant", type=float, default=15.0, metavar="PERCENT",
+        help="how many problems change sides between two equal runs, for models with one sample a problem, whose "
+        "baseline cannot tell (default: 15)",
+    )  # fmt: skip
+    return parser
 
 
 def _check_shares(given: argparse.Namespace) -> None:
@@ -204,8 +218,15 @@ def _power_lines(name: str, figures: ModelFigures, given: argparse.Namespace, le
 def gate(arguments: Sequence[str]) -> int:
     """Judge a run that is over, without pytest: 0 where nothing fails, 1 where something does."""
     parser = _parser("gate", "Judge a run that is over against a baseline, by the rules of a models.toml.")
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--baseline", type=Path, metavar="PATH")
+    parser.add_argument("run", type=Path, help="the folder of the run to judge")
+    add_judging_arguments(parser)
+    given = parser.parse_args(arguments)
+    return judge_folder(given.run, given)
+
+
+def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `judge_folder` goes by."""
+    parser.add_argument("--baseline", type=Path, metavar="PATH", help="a run's folder or a baseline file")
     parser.add_argument(
         "--registry", type=Path, metavar="PATH", help="whose [gate] holds (default: models.toml)"
     )
@@ -213,22 +234,49 @@ def gate(arguments: Sequence[str]) -> int:
         "--rule", action="append", default=[], metavar="RULE", help="as --llmeval-gate takes it"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="every Finding on a line of its own")
-    given = parser.parse_args(arguments)
+
+
+def judge_folder(folder: Path, given: argparse.Namespace, keep: bool = False) -> int:
+    """Judge the run in `folder` and say what was found: 0 where nothing fails, 1 where something does.
+
+    `keep`: leave findings.json in the folder, for the page and the other reports.
+    """
+    run = _with_models(read_run(folder), folder)
+    held = _gate_of(run, given)
+    # What the registry knew when the run was made is not on record: a model that is not in the run is missing.
+    planned = {name: figures.tallies for name, figures in run.models.items()}
+    findings = held.judge(run, Scope(tuple(run.models), planned))
+    changes = what_changed(held, run)
+    if keep:
+        _keep(folder / FINDINGS, document(findings_document(held, findings, changes)))
+    for line, _ in gate_lines(held, findings, changes, given.verbose):
+        _say(line)
+    return TESTS_FAILED if failing(findings, held.policy) else 0
+
+
+def _gate_of(run: RunFigures, given: argparse.Namespace) -> Gate:
+    """The rules of this folder, and the baseline that was named."""
     against = load_baseline(given.baseline) if given.baseline else None
-    run = read_run(given.run)
     usual = Path("models.toml") if Path("models.toml").is_file() else None
     registry = given.registry or usual
-    known = [
-        *run.models,
-        *(against.first.models if against else ()),
-        *(load_registry(registry) if registry else ()),
-    ]
-    policy = load_policy(registry, Path("pyproject.toml"), given.rule, known)
-    judge = Gate(policy, against)
-    # What the registry knew when the run was made is not on record: a model that is not in the run is missing.
-    findings = judge.judge(
-        run, Scope(tuple(run.models), {name: figures.tallies for name, figures in run.models.items()})
-    )
-    for line, _ in gate_lines(judge, findings, what_changed(judge, run), given.verbose):
-        _say(line)
-    return TESTS_FAILED if failing(findings, policy) else 0
+    registered = load_registry(registry) if registry else ()
+    known = [*run.models, *(against.first.models if against else ()), *registered]
+    return Gate(load_policy(registry, Path("pyproject.toml"), given.rule, known), against)
+
+
+def _with_models(run: RunFigures, where: Path) -> RunFigures:
+    """The run; to say nothing of an empty one, and so to pass it, would be a lie.
+
+    Raises:
+        ConfigurationError: it holds no model.
+    """
+    if not run.models:
+        raise ConfigurationError(f"{where} holds no model: there is nothing to judge")
+    return run
+
+
+def _keep(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="ascii")
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from error

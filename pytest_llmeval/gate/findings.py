@@ -11,6 +11,7 @@ from pytest_llmeval.gate.family import holm
 from pytest_llmeval.gate.paired import Tails
 
 GATE = "gate"
+FINDINGS = "findings.json"  # where a run's folder holds them
 ACCURACY = "accuracy"
 
 

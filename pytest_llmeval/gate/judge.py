@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 
 from pytest_llmeval.gate.baseline import Baseline
-from pytest_llmeval.gate.figures import (
-    MEASURES,
-    UNAVAILABLE,
-    ModelFigures,
-    RunFigures,
-    Tallies,
-    Task,
-    differences,
-)
+from pytest_llmeval.gate.conditions import differences, settings_changed
+from pytest_llmeval.gate.figures import UNAVAILABLE, ModelFigures, RunFigures, Tallies, Task
 from pytest_llmeval.gate.findings import Conclusion, Finding, Judged, conclude, finding_id
 from pytest_llmeval.gate.floors import judge_faults, judge_floor
+from pytest_llmeval.gate.measures import MEASURES
 from pytest_llmeval.gate.rates import SHARES, judge_share
 from pytest_llmeval.gate.relative import judge_length, judge_measure
 from pytest_llmeval.gate.rules import Policy, Rules
@@ -108,6 +103,9 @@ class Gate:
     def _judge_planned(
         self, name: str, figures: ModelFigures, run: RunFigures, scope: Scope
     ) -> Iterator[Judged]:
+        if not (scope.planned[name] or figures.selected):  # of a suite that measures
+            yield Finding(name, FIRST_RULE, Conclusion.NOT_JUDGED, "asked no problem, only measured")
+            return
         if not figures.tallies:
             yield Finding(name, FIRST_RULE, Conclusion.MISSING, _why_missing(figures, scope))
             return
@@ -130,10 +128,10 @@ class Gate:
         if figures is None:
             return None
         known = self.baseline if there else None
-        runs = {name: found for name in MEASURES if known and (found := known.measured(against, name))}
+        runs = {one: found for one in MEASURES if known and (found := known.measured(against, one))}
         if runs and there:
             return Reference(figures, there, runs)
-        return Reference(figures, figures, {name: [value] for name, value in figures.measures.items()})
+        return Reference(figures, figures, {one: [value] for one, value in figures.measures.items()})
 
     # --------------------------------------------------------------------------------------------- answers
 
@@ -145,11 +143,20 @@ class Gate:
         for problem_set in sets:
             suffix = f"[{problem_set}]" if len(sets) > 1 else ""
             then, now = _of(before, problem_set), _of(figures.tallies, problem_set)
-            for one in self._judge_set(name, rules, reference, then, now, figures.greedy) if now else ():
-                yield _named(_unless_biased(one, scope), suffix)
-            if not now and rules.accuracy.on:
+            if now:
+                floors = self._judge_floors(name, rules, figures, problem_set)
+                compared = self._judge_set(name, rules, reference, then, now, figures.greedy)
+                yield from (_named(_unless_biased(one, scope), suffix) for one in chain(floors, compared))
+            elif rules.accuracy.on:
                 says = f"deselected: no item of {problem_set} ran"
                 yield Finding(name, f"{FIRST_RULE}{suffix}", Conclusion.NOT_JUDGED, says)
+
+    def _judge_floors(
+        self, name: str, rules: Rules, figures: ModelFigures, problem_set: str
+    ) -> Iterator[Judged]:
+        drawn = _of(figures.drawn or figures.tallies, problem_set)
+        for floor in rules.floors:
+            yield judge_floor(name, floor, drawn.values())
 
     def _judge_set(
         self,
@@ -160,8 +167,6 @@ class Gate:
         after: Tallies,
         greedy: bool,
     ) -> Iterator[Judged]:
-        for floor in rules.floors:
-            yield judge_floor(name, floor, after.values())
         if reference is None:
             if rules.accuracy.on and self.baseline:
                 yield Finding(name, FIRST_RULE, Conclusion.NOT_JUDGED, "new: the baseline does not have it")
@@ -230,7 +235,7 @@ def what_changed(gate: Gate, run: RunFigures) -> dict[str, list[str]]:
         reference = gate.reference(name, run)
         if reference and figures.tallies:
             before = reference.figures
-            changes[name] = differences(before.settings, figures.settings)
+            changes[name] = settings_changed(before.settings, figures.settings)
             if other := _other_prompts(before.tallies, figures.tallies):
                 changes[name].append(f"the prompts of {other} problem{'s' if other > 1 else ''}")
     return changes

@@ -25,7 +25,8 @@ class Pair(NamedTuple):
 
     @property
     def difference(self) -> float:
-        return self.c1 / self.n1 - self.c0 / self.n0
+        """Divided once: a loss of one in ten is what a threshold of ten points says, and not a little less."""
+        return (self.c1 * self.n0 - self.c0 * self.n1) / (self.n0 * self.n1)
 
 
 class Tails(NamedTuple):
@@ -129,7 +130,7 @@ def interval(pairs: Sequence[Pair], confidence: float = 0.95) -> Interval:
     return within_problems(pairs, confidence)
 
 
-def tango(lost: int, won: int, problems: int, confidence: float = 0.95) -> Interval:
+def tango(lost: float, won: float, problems: int, confidence: float = 0.95) -> Interval:
     """Tango's score interval for (won - lost) / problems; `confidence` is of each bound alone.
 
     The bounds are the Δ at which |won - lost - NΔ| / sqrt(N (2 q + Δ (1 - Δ))) equals the normal quantile, where
@@ -138,7 +139,7 @@ def tango(lost: int, won: int, problems: int, confidence: float = 0.95) -> Inter
     """
     z = NormalDist().inv_cdf(confidence)
 
-    def lower(lost: int, won: int) -> float:
+    def lower(lost: float, won: float) -> float:
         def too_far(delta: float) -> bool:
             gap = won - lost - problems * delta
             return gap > 0 and gap * gap > z * z * _tango_variance(lost, won, problems, delta)
@@ -148,7 +149,7 @@ def tango(lost: int, won: int, problems: int, confidence: float = 0.95) -> Inter
     return Interval(lower(lost, won), -lower(won, lost))
 
 
-def _tango_variance(lost: int, won: int, problems: int, delta: float) -> float:
+def _tango_variance(lost: float, won: float, problems: int, delta: float) -> float:
     a = 2 * problems
     b = (2 * problems - won + lost) * delta - won - lost
     c = -lost * delta * (1 - delta)
@@ -182,9 +183,8 @@ def _score_bound(pairs: Sequence[Pair], z: float) -> float:
         gap = observed - delta
         return gap > 0 and gap * gap > z * z * variance
 
-    pull = -_bisect(
-        lambda x: too_far(-x), -30.0, 30.0
-    )  # beyond: rates differ from 0 and 1 by less than 1e-12
+    # Beyond 30 either way rates differ from 0 and 1 by less than 1e-12.
+    pull = -_bisect(lambda x: too_far(-x), -30.0, 30.0)
     return _constrained(cells, math.exp(pull))[0]
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
 from pytest_llmeval.gate.figures import Tallies, Tally, Task, in_order
 from pytest_llmeval.gate.findings import Conclusion, Evidence, Finding, Judged
-from pytest_llmeval.gate.paired import Interval, Pair, interval, mean_difference, permutation
+from pytest_llmeval.gate.paired import Interval, Pair, interval, mean_difference, permutation, tango
 from pytest_llmeval.gate.rules import RateRule
 
 NAMED_PROBLEMS = 20
-FAR = 200  # times more samples than there are: nobody will take that many
+MOST_SAMPLES, MOST_PROBLEMS = 200, 10_000  # nobody will take more of either
 
 
 class Share(NamedTuple):
@@ -154,24 +155,54 @@ def more_samples(
     level: float,
     greedy: bool,
 ) -> str:
-    """How many samples or problems would decide, if the change stays as it is and intervals shrink as 1/sqrt(n)."""
+    """How many samples or problems would decide, if the change stays as it is."""
+    n, m = max(max(pair.n0, pair.n1) for pair in pairs), len(pairs)
+    samples, problems = _to_settle(pairs, bounds, margin, confidence)
     change = mean_difference(pairs)
-    reach = change - bounds.low
-    needed = []
-    if change > -margin:
-        needed.append((reach / (change + margin)) ** 2)
     if change < 0 and change <= -threshold:
         normal = NormalDist()
         wider = normal.inv_cdf(1 - level) / normal.inv_cdf(confidence)
-        needed.append((reach * wider / change) ** 2)
-    factor = max(1.0, min(needed, default=math.inf))
-    if factor > FAR:
-        return "the change lies so near the margin that no reasonable number of samples would decide"
-    n = max(max(pair.n0, pair.n1) for pair in pairs)
-    samples, problems = math.ceil(n * factor + 1e-9), math.ceil(len(pairs) * factor + 1e-9)
-    problems, samples = max(problems, len(pairs) + 1), max(samples, n + 1)
+        factor = ((change - bounds.low) * wider / change) ** 2
+        samples, problems = min(samples, n * factor), min(problems, m * factor)
     warm = " at a temperature above 0" if greedy else ""
-    return (
-        f"about {samples} samples a problem (now {n}){warm} in both runs, or {problems} problems "
-        f"(now {len(pairs)}), would decide"
-    )
+    ways = []
+    if samples <= MOST_SAMPLES:
+        ways.append(f"{max(n + 1, math.ceil(samples))} samples a problem (now {n}){warm} in both runs")
+    if problems <= MOST_PROBLEMS:
+        ways.append(f"{max(m + 1, math.ceil(problems))} problems (now {m})")
+    if not ways:
+        return "the change lies so near the margin that no reasonable number of samples would decide"
+    return f"about {', or '.join(ways)}{',' if len(ways) > 1 else ''} would decide"
+
+
+def _to_settle(
+    pairs: Sequence[Pair], bounds: Interval, margin: float, confidence: float
+) -> tuple[float, float]:
+    """Samples a problem, and problems, with which the interval would exclude the margin; infinite where none would.
+
+    With one sample by the intervals themselves: where next to nothing changed they shrink faster than 1/sqrt(n).
+    """
+    change = mean_difference(pairs)
+    if change <= -margin:
+        return math.inf, math.inf
+    m = len(pairs)
+    if all(pair.n0 == pair.n1 == 1 for pair in pairs):
+        lost, won = (sum(sign * (p.c0 - p.c1) > 0 for p in pairs) / m for sign in (1, -1))
+        return (
+            _first(2, MOST_SAMPLES, lambda n: interval(_repeated(pairs, n), confidence).low > -margin),
+            _first(m + 1, MOST_PROBLEMS, lambda m: tango(lost * m, won * m, m, confidence).low > -margin),
+        )
+    factor = ((change - bounds.low) / (change + margin)) ** 2
+    n = max(max(pair.n0, pair.n1) for pair in pairs)
+    return n * factor, m * factor
+
+
+def _repeated(pairs: Sequence[Pair], n: int) -> list[Pair]:
+    return [Pair(n, n * pair.c0, n, n * pair.c1) for pair in pairs]
+
+
+def _first(least: int, most: int, decides: Callable[[int], bool]) -> float:
+    """The smallest number that decides; what decides with some decides with more."""
+    candidates = range(least, most + 1)
+    index = bisect_left(candidates, True, key=decides)
+    return candidates[index] if index < len(candidates) else math.inf

@@ -10,8 +10,9 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
-from pytest_llmeval.gate.figures import MEASURES, Measure, Tallies
+from pytest_llmeval.gate.figures import Tallies
 from pytest_llmeval.gate.findings import Conclusion, Evidence, Finding, Judged
+from pytest_llmeval.gate.measures import MEASURES, Measure
 from pytest_llmeval.gate.paired import Tails
 from pytest_llmeval.gate.rules import RelativeRule
 from pytest_llmeval.gate.student import Prediction, predict, t_mean, t_quantile
@@ -19,6 +20,8 @@ from pytest_llmeval.gate.student import Prediction, predict, t_mean, t_quantile
 LEAST_RUNS = 5
 NOISE = "would tell what is noise"
 MOST_RUNS = 200
+MOST_PROBLEMS = 10_000  # nobody will ask more
+MOST_TOLD = math.log(100)  # of a bound: a hundredfold
 LENGTH = Measure("output tokens per answer", "tokens", True)
 
 
@@ -155,11 +158,9 @@ def more_runs(
     if (index := bisect_left(candidates, True, key=decides)) < len(candidates):
         more = candidates[index] - runs
         return f"about {more} more calibration run{'s' if more > 1 else ''} (now {runs}) would decide"
-    least = 100 * math.expm1(t_quantile(confidence, MOST_RUNS) * deviation)
-    return (
-        f"no number of calibration runs would decide: runs vary too much for this threshold "
-        f"(one above {least:.1f} % could be held)"
-    )
+    least = t_quantile(confidence, MOST_RUNS) * deviation
+    held = f" (one above {100 * math.expm1(least):.1f} % could be held)" if least < MOST_TOLD else ""
+    return f"no number of calibration runs would decide: runs vary too much for this threshold{held}"
 
 
 # ---------------------------------------------------------------------------------------- length of answers
@@ -191,15 +192,22 @@ def judge_length(
     return Evidence(
         model=model,
         rule=name,
-        says=f"{LENGTH.says} {100 * math.expm1(estimate.mean):+.1f} % on {len(ratios)} problems "
-        f"(between {100 * math.expm1(estimate.mean - estimate.reach(confidence)):+.1f} and "
-        f"{100 * math.expm1(estimate.mean + estimate.reach(confidence)):+.1f} %)",
+        says=f"{LENGTH.says} {_percent(estimate.mean)} % on {len(ratios)} problems "
+        f"(between {_percent(estimate.mean - estimate.reach(confidence))} and "
+        f"{_percent(estimate.mean + estimate.reach(confidence))} %)",
         tails=Tails(nothing.tail_above(estimate.mean), nothing.tail_below(estimate.mean)),
         large=(estimate.mean >= large, estimate.mean <= -large),
         settled=estimate.mean + estimate.reach(confidence) < large,
         to_decide=_more_lengths(estimate, large, confidence, len(ratios)),
         figures={"change": math.expm1(estimate.mean), "problems": len(ratios)},
     )
+
+
+def _percent(log_ratio: float) -> str:
+    """`+12.3`; two problems that differ much allow anything, and a bound of many digits would say nothing else."""
+    if log_ratio > MOST_TOLD:
+        return f"more than {100 * math.expm1(MOST_TOLD):+.0f}"
+    return f"{100 * math.expm1(log_ratio):+.1f}"
 
 
 def _log_ratios(before: Tallies, after: Tallies) -> list[float]:
@@ -218,6 +226,8 @@ def _more_lengths(
         reach = estimate.reach(1 - level if is_large else confidence)
         gap = estimate.mean if is_large else large - estimate.mean
         needed = max(problems + 1, math.ceil(problems * (reach / gap) ** 2))
+        if needed > MOST_PROBLEMS:
+            return "lengths vary so much that no reasonable number of problems would decide"
         return f"about {needed} problems (now {problems}), or as many times more samples, would decide"
 
     return to_decide

@@ -27,7 +27,7 @@ FLOOR = re.compile(
 class Frozen(BaseModel):
     """A table of rules: unknown keys are mistakes, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Floor(Frozen):
@@ -180,7 +180,10 @@ def _table_of(value: Any, where: str, mistakes: list[str]) -> Mapping[str, Any]:
 def _pyproject_table(path: Path | None) -> Any:
     if path is None or not path.is_file():
         return {}
-    table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
     for key in PYPROJECT_TABLE:
         table = table.get(key, {}) if isinstance(table, Mapping) else {}
     return table
@@ -210,9 +213,8 @@ def _validated(table: Mapping[str, Any], mistakes: list[str]) -> Policy | None:
     try:
         return Policy.model_validate({**table, "models": laid if isinstance(models, Mapping) else models})
     except ValidationError as error:
-        mistakes += dict.fromkeys(
-            _explained(error, table)
-        )  # a common mistake shows in every model: once is enough
+        # A mistake in the rules of all models shows in every model: once is enough.
+        mistakes += dict.fromkeys(_explained(error, table))
         return None
 
 

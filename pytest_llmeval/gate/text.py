@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pytest_llmeval.gate.figures import MEASURES
 from pytest_llmeval.gate.findings import Conclusion, Finding
 from pytest_llmeval.gate.judge import Gate
+from pytest_llmeval.gate.measures import MEASURES
 from pytest_llmeval.gate.relative import NOISE
 
 Line = tuple[str, dict[str, bool]]

@@ -9,7 +9,6 @@ import pytest
 
 from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.extensions import suggestion
-from pytest_llmeval.workers import is_worker
 
 if TYPE_CHECKING:
     from pytest_llmeval.gate.judge import Gate
@@ -22,12 +21,13 @@ PREFIX = "gate::"
 def install(config: pytest.Config, run: Run) -> None:
     """Register the gate's hooks where a baseline was given or the rules ask for something without one.
 
-    The gate is imported only then. Under pytest-xdist it is the controller's alone.
+    The gate is imported only then. Under pytest-xdist workers mark single answers, and the controller judges. A shard
+    is not judged: the run that is put together of all of them is.
 
     Raises:
         ConfigurationError: the baseline cannot be read, or the rules hold mistakes.
     """
-    if is_worker(config) or OFF in run.options.gate:
+    if OFF in run.options.gate or run.options.shard:
         return
     project = config.rootpath / "pyproject.toml"
     if not (run.options.baseline or run.options.gate or _rules_are_written(run, project)):
@@ -65,6 +65,7 @@ def _deselected(config: pytest.Config, run: Run, gate: Gate) -> frozenset[str]:
     Raises:
         ConfigurationError: an id that starts like a Finding's can be none.
     """
+    from pytest_llmeval.gate.measures import MEASURES
     from pytest_llmeval.gate.rules import RULES
 
     given = [entry for entry in config.option.deselect or [] if entry.startswith(PREFIX)]
@@ -73,9 +74,10 @@ def _deselected(config: pytest.Config, run: Run, gate: Gate) -> frozenset[str]:
         _, model, rule = [*entry.split("::", 2), ""][:3]
         if model not in models:
             raise ConfigurationError(f"--deselect {entry}: no model {model!r}{suggestion(model, models)}")
-        floors = [str(floor) for floor in gate.policy.rules_of(model).floors]
-        if rule.partition("[")[0] not in (*RULES, *floors):
-            raise ConfigurationError(
-                f"--deselect {entry}: no rule {rule!r}{suggestion(rule, (*RULES, *floors))}"
-            )
+        rules = [name for name in RULES if name != "floors"]
+        rules += map(str, gate.policy.rules_of(model).floors)  # each floor has a Finding of its own
+        name, of_a_set, _ = rule.partition("[")
+        over_all_sets = (*MEASURES, "faults")
+        if name not in rules or (of_a_set and name in over_all_sets):
+            raise ConfigurationError(f"--deselect {entry}: no rule {rule!r}{suggestion(rule, rules)}")
     return frozenset(given)

@@ -9,17 +9,19 @@ from typing import Any
 import pytest
 
 from pytest_llmeval.collection import model_of, problem_of
-from pytest_llmeval.gate.figures import NOTHING, Task, read_run
-from pytest_llmeval.gate.findings import Finding
+from pytest_llmeval.gate.figures import NOTHING, Task
+from pytest_llmeval.gate.findings import FINDINGS, Finding
 from pytest_llmeval.gate.judge import Gate, Scope, what_changed
+from pytest_llmeval.gate.reading import read_run
+from pytest_llmeval.gate.record import findings_document
 from pytest_llmeval.gate.text import gate_lines
 from pytest_llmeval.gating import selections
 from pytest_llmeval.gating.reports import reports_of, word_of
-from pytest_llmeval.report.text import safe
+from pytest_llmeval.printable import printed
 from pytest_llmeval.run import Run
 from pytest_llmeval.schema import PassRule
+from pytest_llmeval.workers import is_worker
 
-FINDINGS = "findings.json"
 # They remember failures to run them again; a Finding is no test that could be run.
 MEMORIES = ("lfplugin", "stepwiseplugin")
 
@@ -77,7 +79,7 @@ class GateHooks:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Judge at the end of the loop, also where -x or Ctrl-C ended it."""
-        nothing_runs = selections.nothing_runs(session)
+        nothing_runs = selections.nothing_runs(session) or is_worker(self._config)  # the controller judges
         stopped = True
         try:
             result = yield
@@ -93,30 +95,18 @@ class GateHooks:
         self._findings = self._gate.judge(run, self._scope(stopped))
         self._changes = what_changed(self._gate, run)
         if self._run.used:
-            self._run.store.write_json(FINDINGS, self._document())
+            document = findings_document(self._gate, self._findings, self._changes)
+            self._run.store.write_json(FINDINGS, document)
         self._report(session)
 
     def _scope(self, stopped: bool) -> Scope:
         biased = selections.why_biased(self._config, stopped)
-        planned = {
-            model: frozenset(Task(t.problem.problem_set, t.problem.task_id) for t in tasks)
-            for model, tasks in self._run.plan.items()
-        }
+        planned = {model: frozenset(Task(*one) for one in asked) for model, asked in self._run.asked.items()}
         registered = dict.fromkeys(self._run.specs)
-        if (
-            self._run.options.samples and self._gate.baseline
-        ):  # a file stands for the registry: nothing is gone
+        # A file of samples stands for the registry: no model of the baseline is gone from it.
+        if self._run.options.samples and self._gate.baseline:
             registered.update(dict.fromkeys(self._gate.baseline.first.models))
         return Scope(tuple(registered), planned, biased, stopped, self._deselected)
-
-    def _document(self) -> dict[str, Any]:
-        baseline = self._gate.baseline
-        return {
-            "baseline": baseline.describe() if baseline else None,
-            "alpha": self._gate.policy.alpha,
-            "changed": self._changes,
-            "findings": [{"id": finding.id, **vars(finding)} for finding in self._findings],
-        }
 
     def _report(self, session: pytest.Session) -> None:
         config = self._config
@@ -143,4 +133,4 @@ class GateHooks:
             terminalreporter.section("gate")
             in_full = self._config.get_verbosity() > 0
             for line, markup in gate_lines(self._gate, self._findings, self._changes, in_full):
-                terminalreporter.write_line(safe(line), **markup)
+                terminalreporter.write_line(printed(line), **markup)

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
 
 from pytest_llmeval.gate.findings import GATE, Conclusion, Finding
-from pytest_llmeval.report.text import safe
+from pytest_llmeval.printable import printed
 
 Outcome = Literal["passed", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class FindingPlace:
+    """Where a test would have crashed, for everybody who looks: pytest's summaries, JUnit, annotating plugins."""
+
+    message: str
+    path: str = GATE
+    lineno: int = 0
+
+    def __str__(self) -> str:
+        return self.message  # what --tb=line shows
 
 
 @dataclass(frozen=True)
@@ -22,8 +33,8 @@ class FindingText:
     details: tuple[str, ...]
 
     @property
-    def reprcrash(self) -> Any:
-        return SimpleNamespace(message=self.line)
+    def reprcrash(self) -> FindingPlace:
+        return FindingPlace(self.line)
 
     def toterminal(self, tw: Any) -> None:
         for line in str(self).splitlines():
@@ -40,7 +51,7 @@ def reports_of(finding: Finding, inconclusive: str) -> list[pytest.TestReport]:
 
 def _report(finding: Finding, inconclusive: str, when: Any) -> pytest.TestReport:
     outcome: Outcome = pytest_outcome(finding.conclusion, inconclusive) if when == "call" else "passed"
-    text = FindingText(safe(f"{finding.conclusion}: {finding.says}"), tuple(map(safe, finding.details)))
+    text = FindingText(printed(f"{finding.conclusion}: {finding.says}"), tuple(map(printed, finding.details)))
     report = pytest.TestReport(
         nodeid=finding.id,
         location=(GATE, None, f"{finding.model} {finding.rule}"),

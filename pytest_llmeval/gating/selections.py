@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_llmeval.options import only_shows
+
 LAST_FAILED = "cache/lastfailed"
 
 
@@ -13,10 +15,7 @@ def why_biased(config: pytest.Config, stopped: bool) -> str:
     --lf asks what failed before: a model can only look better on it. --ff asks it first, which matters where the
     run stops early.
     """
-    failed_before = (
-        bool(config.cache and config.cache.get(LAST_FAILED, {})) if config.getoption("lf", False) else False
-    )
-    if failed_before:
+    if config.getoption("lf", False) and config.cache and config.cache.get(LAST_FAILED, {}):
         return "--lf selects what failed before, a biased sample on which no model can be judged"
     if config.getoption("stepwise", False):
         return (
@@ -31,4 +30,4 @@ def nothing_runs(session: pytest.Session) -> bool:
     """True where pytest will run no item at all: collection failed, or was all that was asked for."""
     option = session.config.option
     collected_in_vain = session.testsfailed and not option.continue_on_collection_errors
-    return bool(collected_in_vain or option.collectonly or option.setuponly or option.setupplan)
+    return bool(collected_in_vain or option.setuponly or only_shows(session.config))

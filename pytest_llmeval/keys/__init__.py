@@ -44,10 +44,8 @@ def _flat(inputs: Inputs, prefix: str = "") -> Iterator[tuple[str, Any]]:
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield (
-                f"{prefix}{name}",
-                json.loads(json.dumps(value, default=str)),
-            )  # as it is read back from disk
+            as_read_back = json.loads(json.dumps(value, default=str))
+            yield f"{prefix}{name}", as_read_back
 
 
 def _shown(value: Any) -> str:

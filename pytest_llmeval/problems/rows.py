@@ -7,10 +7,11 @@ import json
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from pytest_llmeval.errors import ConfigurationError, MissingExtraError
 from pytest_llmeval.extensions import suggestion
@@ -55,7 +56,7 @@ class Row:
         """
         quick = _FIRST_KEY.match(self.text)
         found = json.loads(quick[1]) if quick else self.parsed().get("task_id")
-        if not isinstance(found, str | int) or found == "":
+        if not (is_text(found) or isinstance(found, int)) or found == "":
             raise ConfigurationError(f"{self.where}: task_id must be a text or a number, found {found!r}")
         return found
 
@@ -72,7 +73,7 @@ def read_rows(path: Path) -> list[Row]:
             return list(_parquet_rows(path))
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
     if text.lstrip().startswith("["):
         return list(_list_rows(path, text))
@@ -84,7 +85,7 @@ def read_rows(path: Path) -> list[Row]:
 def _list_rows(path: Path, text: str) -> Iterator[Row]:
     try:
         entries = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} is not JSON: {error}") from error
     for number, entry in enumerate(entries, 1):
         yield Row(f"{path}, entry {number}", json.dumps(entry))
@@ -106,6 +107,14 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         yield Row(f"{path}, row {number}", line)
 
 
+def is_text(value: object) -> TypeGuard[str]:
+    """True for what a model can be asked: JSON can spell half a character, which no encoding holds."""
+    try:
+        return isinstance(value, str) and (value.isascii() or bool(value.encode()))
+    except UnicodeEncodeError:
+        return False
+
+
 @dataclass
 class Fields:
     """Reads the fields of one row and collects what is wrong with them."""
@@ -116,7 +125,7 @@ class Fields:
 
     def text(self, name: str, default: str | None = None) -> str:
         found = self._taken(name, default)
-        return found if self._is(isinstance(found, str), name, "a text", found) else ""
+        return found if self._is(is_text(found), name, "a text", found) else ""
 
     def number(self, name: str, default: float) -> float:
         found = self._taken(name, default)
@@ -129,7 +138,7 @@ class Fields:
 
     def texts(self, name: str, default: list[str] | None = None) -> list[str]:
         found = self._taken(name, default)
-        good = isinstance(found, list) and all(isinstance(item, str) for item in found)
+        good = isinstance(found, list) and all(map(is_text, found))
         return found if self._is(good, name, "a list of texts", found) else []
 
     def arguments(self, name: str, default: list[Any] | None = None) -> list[Any]:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pytest_llmeval.prompting.rulers import Tokenizer
-from pytest_llmeval.prompting.truncation import Truncation, truncate, windows
+from pytest_llmeval.prompting.truncation import MARKER, Truncation, truncate, windows
 from pytest_llmeval.schema import Cut, Prompt, PromptStyle, Strategy, TruncationPolicy
 
 MARKERS = {
-    PromptStyle.CHAT: "\n[... text cut to fit the context ...]\n",
+    PromptStyle.CHAT: MARKER,
     PromptStyle.COMPLETION: "\n# [... text cut to fit the context ...]\n",  # what goes on here is Python
 }
 

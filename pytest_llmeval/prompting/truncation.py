@@ -136,7 +136,7 @@ class _Cutter:
         if strategy is Strategy.TAIL:
             return lambda tokens: self._head_and_tail(tokens, 0.0)
         if strategy is Strategy.MIDDLE_LINES:
-            return self._whole_lines
+            return lambda tokens: self._whole_lines(tokens, head_share)
         return lambda tokens: self._head_and_tail(tokens, head_share)
 
     def largest(self, ranges: _Ranges) -> Truncation:
@@ -182,15 +182,15 @@ class _Cutter:
         head, tail = _word_end(self._free, head, 0), _word_start(self._free, tail, length)
         return [(0, head), (tail, length)] if head < tail else [(0, length)]
 
-    def _whole_lines(self, tokens: int) -> list[Span]:
+    def _whole_lines(self, tokens: int, head_share: float) -> list[Span]:
         """Lines leave from the middle. Where not one line fits at either end, cut as `head_tail` does."""
         head, tail = self._ends(tokens, tokens - tokens // 2)
         length = len(self._free)
         head = self._free.rfind("\n", 0, head) + 1
         tail = self._free.find("\n", max(0, tail - 1)) + 1 or length
-        return (
-            [(0, head), (tail, length)] if head or tail < length else self._head_and_tail(tokens, HEAD_SHARE)
-        )
+        if head or tail < length:
+            return [(0, head), (tail, length)]
+        return self._head_and_tail(tokens, head_share)
 
     def _ends(self, tokens: int, head_tokens: int) -> Span:
         """Where the head ends and the tail begins, in tokens alone."""

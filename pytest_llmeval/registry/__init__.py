@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from pytest_llmeval.errors import ConfigurationError
-from pytest_llmeval.extensions import suggestion
+from pytest_llmeval.extensions import RESERVED_MARKERS, suggestion
+from pytest_llmeval.paths import path_below
 from pytest_llmeval.registry.tables import (
     DEFAULT_KIND,
     INHERITANCE_KEYS,
-    RESERVED_CATEGORIES,
     ModelTable,
     NameTable,
     check_sampling,
@@ -53,7 +53,7 @@ def gate_table(path: Path) -> Any:
     document = _parse(path)
     table: Any = {}
     for included in document.get("include", []):
-        below = gate_table(BUILTIN_REGISTRY if included == BUILTIN else path.parent / included)
+        below = gate_table(BUILTIN_REGISTRY if included == BUILTIN else path_below(path.parent, included))
         table = merge(table, below) if isinstance(below, Mapping) else below
     own = document.get("gate", {})
     return merge(table, own) if isinstance(own, Mapping) and isinstance(table, Mapping) else own
@@ -87,7 +87,7 @@ class _Reader:
         self.reading.pop()
 
     def _include(self, included: str, path: Path) -> None:
-        target = BUILTIN_REGISTRY if included == BUILTIN else path.parent / included
+        target = BUILTIN_REGISTRY if included == BUILTIN else path_below(path.parent, included)
         if target.is_file():
             self.read(target.resolve())
         else:
@@ -106,11 +106,12 @@ class _Reader:
             table = self._validated(name)
             if table is not None:
                 specs[name] = spec_of(name, table)
-        if self.mistakes:
-            count = len(self.mistakes)
+        mistakes = list(dict.fromkeys(self.mistakes))  # one of a parent is met again below each child
+        if mistakes:
+            count = len(mistakes)
             raise ConfigurationError(
                 f"{path} has {count} mistake{'s' if count > 1 else ''}:\n"
-                + "\n".join(f"  {mistake}" for mistake in self.mistakes)
+                + "\n".join(f"  {mistake}" for mistake in mistakes)
             )
         return specs
 
@@ -123,8 +124,8 @@ class _Reader:
         except ValidationError as error:
             self.mistakes += explain(f"models.{name}", error)
             return None
-        for category in sorted(RESERVED_CATEGORIES & set(table.categories)):
-            self.mistakes.append(f"models.{name}.categories: {category!r} is a marker of pytest's own")
+        for category in sorted(RESERVED_MARKERS & set(table.categories)):
+            self.mistakes.append(f"models.{name}.categories: {category!r} has a meaning as a marker already")
         return table if len(self.mistakes) == before else None
 
     def _check_name(self, name: str) -> None:
@@ -139,21 +140,35 @@ class _Reader:
         parent = self.entries[name].get("extends")
         if parent is None:
             base: dict[str, Any] = {}
+            if "unset" in self.entries[name]:
+                self.mistakes.append(
+                    f"models.{name}.unset: drops keys of the entry it extends: name that one"
+                )
+        elif not isinstance(parent, str):
+            self.mistakes.append(f"models.{name}.extends: must be the name of one model, found {parent!r}")
+            base = {"model": "unknown"}
         elif parent in (*below, name):
-            self._once(f"models.{name}.extends: goes in a circle: {' → '.join([*below, name, parent])}")
+            self.mistakes.append(
+                f"models.{name}.extends: goes in a circle: {' → '.join([*below, name, parent])}"
+            )
             base = {"model": "unknown"}
         elif parent not in self.entries:
-            self._once(f"models.{name}.extends: no model {parent!r}{suggestion(str(parent), self.entries)}")
+            self.mistakes.append(
+                f"models.{name}.extends: no model {parent!r}{suggestion(parent, self.entries)}"
+            )
             base = {"model": "unknown"}
         else:
-            base = self._inherited(parent, [*below, name])
-        for path in _list_of_str(self.entries[name], "unset", self.mistakes, f"models.{name}."):
-            base = _without(base, path.split("."))
+            base = self._dropped(name, self._inherited(parent, [*below, name]))
         return lay_over(base, entry)
 
-    def _once(self, mistake: str) -> None:
-        if mistake not in self.mistakes:
-            self.mistakes.append(mistake)
+    def _dropped(self, name: str, base: dict[str, Any]) -> dict[str, Any]:
+        """What an entry extends, without what it unsets; a key that is not there would be a slip unnoticed."""
+        for path in _list_of_str(self.entries[name], "unset", self.mistakes, f"models.{name}."):
+            if path not in (known := list(_paths(base))):
+                meant = suggestion(path, known)
+                self.mistakes.append(f"models.{name}.unset: there is no {path!r} to drop{meant}")
+            base = _without(base, path.split("."))
+        return base
 
 
 def lay_over(base: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,6 +185,14 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(inner, Mapping) and isinstance(value, Mapping)
         merged[key] = merge(inner, value) if both else value  # type: ignore[arg-type]  # `both` narrows it
     return merged
+
+
+def _paths(table: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Every key of a table and of the tables in it, as `engine.dtype`."""
+    for key, value in table.items():
+        yield f"{above}{key}"
+        if isinstance(value, Mapping):
+            yield from _paths(value, f"{above}{key}.")
 
 
 def _without(table: Mapping[str, Any], path: list[str]) -> dict[str, Any]:
@@ -205,7 +228,7 @@ def anchored(entry: Mapping[str, Any], home: Path) -> dict[str, Any]:
     for key in ("instruction", "chat_template"):
         value = entry.get(key)
         if isinstance(value, str) and "{" not in value:  # a template says something in braces
-            found[key] = str((home / Path(value).expanduser()).resolve())
+            found[key] = str(path_below(home, value).resolve())
     if isinstance(sets := entry.get("problem_sets"), Mapping):
         found["problem_sets"] = {
             name: anchored(inner, home) if isinstance(inner, Mapping) else inner
@@ -219,5 +242,5 @@ def locate_model(model: str, home: Path) -> str:
     if model.startswith(f"{BUILTIN}:"):
         return str(PACKAGE / "models" / model.removeprefix(f"{BUILTIN}:"))
     if model.startswith(("./", "../", "/", "~")):
-        return str((home / Path(model).expanduser()).resolve())
+        return str(path_below(home, model).resolve())
     return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,37 +27,43 @@ SHOWN_CHARACTERS = 80
 
 # Names become parts of item ids, file names and marker expressions.
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-Category = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-# fmt: off
-RESERVED_CATEGORIES = frozenset({
-    "skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings", "tryfirst", "trylast",
-    "benchmark", "problems", "serving", "latency", "throughput", "memory", "goodput",
-})
-# fmt: on
+# pytest refuses markers that begin with an underscore.
+Category = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
 class Table(BaseModel):
-    """A table of models.toml: unknown keys are mistakes."""
+    """A table of models.toml: unknown keys are mistakes.
+
+    Descriptions of fields are what docs/models.md says of them (scripts/write_reference.py).
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class SamplingTable(Table):
-    n: int = Field(default=1, ge=1)
-    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    top_k: int = Field(default=0, ge=0)
-    min_p: float = Field(default=0.0, ge=0, le=1)
-    max_tokens: int = Field(default=1024, ge=1)
-    stop: list[str] | None = None
-    seed: int = 0
+    n: int = Field(default=1, ge=1, description="answers to each problem")
+    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="0: greedy")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="nucleus sampling; 1: off")
+    top_k: int = Field(default=0, ge=0, description="only the so many likeliest tokens; 0: all")
+    min_p: float = Field(
+        default=0.0, ge=0, le=1, description="least share of the likeliest token's probability"
+    )
+    max_tokens: int = Field(default=1024, ge=1, description="where an answer is cut")
+    stop: list[str] | None = Field(
+        default=None,
+        description="strings at which an answer ends, also `[]`; without it the prompt style's own "
+        "([prompts.md](prompts.md))",
+    )
+    seed: int = Field(default=0, description="one of the parts of each sample's seed")
 
 
 class NeedsTable(Table):
-    device: Literal["gpu", "any"] = "gpu"
-    device_memory_gib: float = Field(default=0.0, ge=0)
-    hub: bool = True
-    gated: bool = False
+    device: Literal["gpu", "any"] = Field(
+        default="gpu", description="an NVIDIA GPU, or whatever there is, a CPU included"
+    )
+    device_memory_gib: float = Field(default=0.0, ge=0, description="GiB over all devices of the engine")
+    hub: bool = Field(default=True, description="the weights come from the hub")
+    gated: bool = Field(default=False, description="the hub gives them to those who accepted its terms")
 
 
 def _text_of(value: str) -> str:
@@ -82,9 +89,18 @@ ChatTemplate = Annotated[str, AfterValidator(_text_of)]
 
 
 class TruncationTable(Table):
-    strategy: Literal["head_tail", "head", "tail", "middle_lines", "sliding_window", "error"] = "head_tail"
-    head_share: float = Field(default=0.8, gt=0, lt=1)
-    overlap_share: float = Field(default=0.125, ge=0, le=0.5)
+    strategy: Literal["head_tail", "head", "tail", "middle_lines", "sliding_window", "error"] = Field(
+        default="head_tail", description="which part is kept"
+    )
+    head_share: float = Field(
+        default=0.8,
+        gt=0,
+        lt=1,
+        description="the head's part of what is kept, for `head_tail`, and for `middle_lines` where no line fits",
+    )
+    overlap_share: float = Field(
+        default=0.125, ge=0, le=0.5, description="how much a window repeats of the one before"
+    )
 
 
 def _named(value: Any) -> Any:
@@ -92,40 +108,97 @@ def _named(value: Any) -> Any:
     return {"strategy": value} if isinstance(value, str) else value
 
 
+def _finite(table: dict[str, Any]) -> dict[str, Any]:
+    """TOML has `nan` and `inf`, which JSON, and so an engine's host, has not."""
+    for key, value in table.items():
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"{key} is not a finite number")
+        if isinstance(value, dict):
+            _finite(value)
+    return table
+
+
 class ProblemSetTable(Table):
     """How one problem set is asked, where it differs from the entry."""
 
-    prompt_style: Style | None = None
-    instruction: Instruction | None = None
-    system_prompt: str | None = None
-    assistant_prefill: str | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
-    stop: list[str] | None = None
+    prompt_style: Style | None = Field(default=None, description="another style for this set")
+    instruction: Instruction | None = Field(default=None, description="other words around its problems")
+    system_prompt: str | None = Field(default=None, description="another system message")
+    assistant_prefill: str | None = Field(default=None, description="another beginning of the answer")
+    chat_template_kwargs: dict[str, Any] | None = Field(
+        default=None, description="other arguments of the chat template"
+    )
+    stop: list[str] | None = Field(default=None, description="other stop strings than `sampling.stop`")
 
 
 class ModelTable(Table):
-    model: str = Field(min_length=1)
-    kind: str = DEFAULT_KIND
-    revision: str | None = None
-    categories: list[Category] = []
-    prompt_style: Style = "chat"
-    instruction: Instruction | None = None
-    system_prompt: str | None = None
-    assistant_prefill: str = ""
-    chat_template_kwargs: dict[str, Any] = {}
-    chat_template: ChatTemplate | None = None
-    problem_sets: dict[str, ProblemSetTable] = {}
-    truncation: Annotated[TruncationTable, BeforeValidator(_named)] = TruncationTable()
-    sampling: SamplingTable = SamplingTable()
-    engine: dict[str, Any] = {}
-    environment: dict[str, str] = {}
-    needs: NeedsTable = NeedsTable()
-    token_env: str = "HF_TOKEN"
-    description: str = ""
+    model: str = Field(
+        min_length=1,
+        description="hub id, a path (`./`, `../`, `/`, `~`; relative to this file) or `builtin:NAME`",
+    )
+    kind: str = Field(
+        default=DEFAULT_KIND,
+        description="which engine: `vllm`, `openai`, `transformers`, `replay`, one that a package adds, or "
+        '`"module:Class"`; see [engines.md](engines.md)',
+    )
+    revision: str | None = Field(
+        default=None, description="commit, branch or tag on the hub; without it the newest"
+    )
+    categories: list[Category] = Field(
+        default=[],
+        description="marker names for `-m`; they stand on items of problem sets that belong to categories "
+        "(HumanEval)",
+    )
+    prompt_style: Style = Field(
+        default="chat",
+        description="`chat`: the model's own chat template; `completion`: the problem's text as it is (base "
+        "models)",
+    )
+    instruction: Instruction | None = Field(
+        default=None,
+        description="the words around a problem, with `{prompt}` where it goes, or a file; without it the "
+        "problem set's own; see [prompts.md](prompts.md)",
+    )
+    system_prompt: str | None = Field(default=None, description="the system message of a chat")
+    assistant_prefill: str = Field(
+        default="", description="how a chat answer begins; the model goes on from there"
+    )
+    chat_template_kwargs: dict[str, Any] = Field(
+        default={}, description="handed to the chat template, e.g. `{ enable_thinking = false }`"
+    )
+    chat_template: ChatTemplate | None = Field(
+        default=None, description="a template, or a file with one, in the place of the tokenizer's own"
+    )
+    problem_sets: dict[str, ProblemSetTable] = Field(
+        default={}, description="`[models.NAME.problem_sets.mbpp]`: how one set is asked otherwise; below"
+    )
+    truncation: Annotated[TruncationTable, BeforeValidator(_named)] = Field(
+        default=TruncationTable(),
+        description="how a prompt that does not fit is cut: a strategy's name, or a table; below",
+    )
+    sampling: SamplingTable = Field(default=SamplingTable(), description="how answers are drawn; below")
+    engine: Annotated[dict[str, Any], AfterValidator(_finite)] = Field(
+        default={},
+        description="the engine's own arguments: for vLLM, verbatim, any field of its `EngineArgs`; for the "
+        "others see [engines.md](engines.md)",
+    )
+    environment: dict[str, str] = Field(
+        default={}, description="environment variables of the engine's process"
+    )
+    needs: NeedsTable = Field(default=NeedsTable(), description="what a machine must offer; below")
+    token_env: str = Field(
+        default="HF_TOKEN",
+        description="which variable holds the hub token; it reaches the engine's process only",
+    )
+    description: str = Field(default="", description="a line for people")
 
 
-# Keys that steer inheritance and are used up before an entry is validated.
-INHERITANCE_KEYS = frozenset({"extends", "unset"})
+# Keys that steer inheritance and are used up before an entry is validated: value and meaning.
+INHERITANCE = {
+    "extends": ("string", "the entry this one is laid over; circles are reported"),
+    "unset": ("list", 'keys of the parent to drop, e.g. `["engine.attention_backend"]`'),
+}
+INHERITANCE_KEYS = frozenset(INHERITANCE)
 
 
 class NameTable(Table):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_llmeval.report.headline import SURE, duel, ranking, sign_test
+from pytest_llmeval.metrics.summary import SetFigures
+from pytest_llmeval.report.headline import SURE, counted, duel, is_ahead, ranking
 from pytest_llmeval.report.text import code
-from pytest_llmeval.results import ModelResult, Status
 from pytest_llmeval.runs import LoadedRun
+from pytest_llmeval.runs.results import TOLERATED, Line, ModelResult, Status
 
 # The rules' limits; a rule's sentence names the one it used.
 MANY = 0.02  # of the samples
@@ -27,57 +28,83 @@ def limitations(run: LoadedRun) -> list[str]:
 def _of_model(run: LoadedRun, model: ModelResult) -> Iterator[str]:
     name, figures = code(model.spec.name), model.summary
     if model.status is not Status.COMPLETE:
-        reason = f": {code(model.reason.splitlines()[0])}" if model.reason else ""
+        told = model.reason.splitlines() if model.status is Status.DEGRADED else model.reason.splitlines()[:1]
+        reason = f": {code('; '.join(told))}" if told else ""
         yield f"{name} is {model.status}, {figures.judged} of {model.selected} problems were judged{reason}."
-    if figures.truncated:
-        yield f"{name}: {_share(figures.truncated)} of the answers failed after being cut at their length limit."
+    elif figures.faults:
+        yield f"{name}: {figures.faults} of {model.selected} problems could not be judged."
+    for where, one in _of_sets(model):
+        if one.truncated and not (
+            model.status is Status.DEGRADED and one.truncated > TOLERATED
+        ):  # told as its reason
+            share = _share(one.truncated)
+            yield f"{name}{where}: {share} of the answers failed after being cut at their length limit."
     if cut := sum(any(s.completion.cut for s in record.samples) for record in run.of(model.spec.name)):
-        yield f"{name}: {cut} prompts were cut to fit the model."
+        yield f"{name}: {counted(cut, 'prompt')} {'was' if cut == 1 else 'were'} cut to fit the model."
     if figures.reused:
-        yield f"{name}: {figures.reused} answers are of an earlier run; speeds speak of the others only."
+        answers = f"{counted(figures.reused, 'answer')} {'is' if figures.reused == 1 else 'are'}"
+        yield f"{name}: {answers} of an earlier run; speeds speak of the others only."
     if figures.judged and figures.single_stream.response_s is None:
         yield f"{name}: response time and output speed of a single stream were not measured."
 
 
 def recommendations(run: LoadedRun) -> list[str]:
     """What to do next."""
-    return [*_which_model(run), *(line for model in run.models for line in _about(model))]
+    which = (line for problem_set in run.problem_sets for line in _which_model(run, problem_set))
+    return [*which, *(line for model in run.models for line in _about(model))]
 
 
-def _which_model(run: LoadedRun) -> Iterator[str]:
-    ranked = ranking(run.models)
-    if len(ranked) < 2 or ranked[0].status is not Status.COMPLETE:
+def _which_model(run: LoadedRun, problem_set: str) -> Iterator[str]:
+    ranked = ranking(run, problem_set)
+    if len(ranked) < 2 or not ranked[0].status.is_whole:
         return
     best, others = ranked[0], ranked[1:]
-    level = [m for m in others if sign_test(*duel(run, best.spec.name, m.spec.name)) >= SURE]
+    level = [line for line in others if not is_ahead(*duel(run, best, line))]
+    several = len(run.problem_sets) > 1
     if not level:
+        on = f" on {code(problem_set)}" if several else ""
         yield (
-            f"For quality take {code(best.spec.name)} (rule: highest pass@1, and ahead of every other model with "
-            f"p < {SURE} over the problems)."
+            f"For quality{on} take {code(best.name)} (rule: highest pass@1, and ahead of every other model that was "
+            f"judged with p < {SURE} over the problems)."
         )
         return
-    names = ", ".join(code(m.spec.name) for m in [best, *level])
+    names = ", ".join(code(line.name) for line in [best, *level])
+    which = f"pass@1 on {code(problem_set)}" if several else "pass@1"
     yield (
-        f"Do not choose between {names} by this run's pass@1 (rule: no difference with p < {SURE} over the "
-        "problems); more problems or samples may tell them apart."
+        f"Do not choose between {names} by this run's {which} (rule: the highest is not ahead of the others with "
+        f"p < {SURE} over the problems); more problems or samples may tell them apart."
     )
     yield from _by_speed([best, *level])
 
 
-def _by_speed(models: list[ModelResult]) -> Iterator[str]:
-    timed = [m for m in models if m.summary.single_stream.output_tok_s is not None]
-    if len(timed) == len(models):
-        fastest = max(timed, key=lambda m: m.summary.single_stream.output_tok_s or 0.0)
-        name = code(fastest.spec.name)
+def _by_speed(lines: list[Line]) -> Iterator[str]:
+    speeds = {line.name: line.model.summary.single_stream.output_tok_s for line in lines}
+    known = {name: speed for name, speed in speeds.items() if speed is not None}
+    if len(known) == len(lines):
+        name = code(max(known, key=lambda name: known[name]))
         yield f"Of these {name} has the highest output speed (rule: single stream, tokens per second)."
 
 
+def _of_sets(model: ModelResult) -> Iterator[tuple[str, SetFigures]]:
+    """Each of a model's problem sets, and how to name it: not at all where there is no other."""
+    several = len(model.problem_sets) > 1
+    for name, figures in model.problem_sets.items():
+        yield f" on {code(name)}" if several else "", figures
+
+
 def _about(model: ModelResult) -> Iterator[str]:
-    name, figures = code(model.spec.name), model.summary
+    name = code(model.spec.name)
     if model.status is Status.FAULTED:
         yield f"Mend what broke {name} and run it again with `--llmeval-resume` (rule: status faulted)."
-    if (figures.truncated or 0) > MANY:
-        yield f"Raise `max_tokens` of {name} (rule: more than {_share(MANY)} of the answers were cut short)."
+    elif model.summary.faults:
+        yield f"Judge what could not be judged of {name} with `--llmeval-resume` (rule: faults without a verdict)."
+    for where, figures in _of_sets(model):
+        yield from _about_answers(f"{name}{where}", figures)
+
+
+def _about_answers(name: str, figures: SetFigures) -> Iterator[str]:
+    if (figures.truncated or 0) > TOLERATED:
+        yield f"Raise `max_tokens` of {name} (rule: more than {_share(TOLERATED)} of the answers were cut short)."
     if (figures.no_code or 0) > MANY:
         yield (
             f"Look at the prompt style and chat template of {name} (rule: more than {_share(MANY)} of the answers "
@@ -90,8 +117,8 @@ def _about(model: ModelResult) -> Iterator[str]:
         )
     low, high = figures.pass_at_1_interval or (0.0, 0.0)
     if high - low > WIDE:
-        yield f"Ask {name} more problems before deciding (rule: its interval is wider than {_share(WIDE)})."
+        yield f"Ask {name} more problems before deciding (rule: its interval is wider than {100 * WIDE:g} points)."
 
 
 def _share(value: float) -> str:
-    return f"{100 * value:.0f} %" if value >= 0.1 or value == MANY else f"{100 * value:.1f} %"
+    return f"{100 * value:.0f} %" if value >= 0.1 or value in (MANY, TOLERATED) else f"{100 * value:.1f} %"

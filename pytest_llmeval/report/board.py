@@ -2,120 +2,189 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_llmeval.report import costs
-from pytest_llmeval.report.leaderboard import interval, percent
+from pytest_llmeval.report.leaderboard import has_several_sets, interval, judged, ks, percent
 from pytest_llmeval.report.text import html
-from pytest_llmeval.results import ModelResult
 from pytest_llmeval.runs import LoadedRun
+from pytest_llmeval.runs.results import Line, ModelResult
 
 Value = float | None
+DENSE = 13  # columns; more of them are written smaller
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell shows (HTML), what its column is sorted by, and words for whoever points at it."""
+    """What a cell shows (HTML), what its column is sorted by, and words for whoever points at it.
+
+    `why` says why there is no figure; the table tells each reason once, below.
+    """
 
     shown: str
     key: float | str | None = None
     told: str = ""
+    why: str = ""
 
-    @property
-    def td(self) -> str:
+    def td(self, label: str, reasons: Mapping[str, int]) -> str:
         key = "" if self.key is None else f" data-v='{html(self.key)}'"
-        told = f" title='{html(self.told)}'" if self.told else ""
-        return f"<td{key}{told}>{self.shown}</td>"
+        told = f" title='{html(self.told or self.why)}'" if self.told or self.why else ""
+        note = f"<sup>{reasons[self.why]}</sup>" if self.why else ""
+        return f"<td{key}{told} data-l='{html(label)}'><div>{self.shown}{note}</div></td>"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One column: heading, explanation, and the cell of a model."""
+    """One column: heading, unit, explanation, and the cell of a line."""
 
     heading: str
+    unit: str
     told: str
-    cell: Callable[[ModelResult], Cell]
+    cell: Callable[[Line], Cell]
+
+    @property
+    def th(self) -> str:
+        unit = f"<small>{html(self.unit)}</small>" if self.unit else ""
+        return f"<th scope=col title='{html(self.told)}'>{html(self.heading)}{unit}</th>"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns under a heading of their own, which says under which condition they were taken."""
+
+    heading: str
+    figures: Sequence[Figure]
+
+    @property
+    def th(self) -> str:
+        return f"<th scope=colgroup colspan={len(self.figures)}>{html(self.heading)}</th>"
+
+    def label(self, figure: Figure) -> str:
+        """What a figure is called where it stands alone."""
+        return ", ".join(filter(None, (figure.heading, figure.unit, self.heading)))
 
 
 def board_html(run: LoadedRun) -> str:
-    figures = _figures(run)
-    head = "".join(f"<th scope=col title='{html(f.told)}'>{html(f.heading)}</th>" for f in figures)
+    """The table, and below it why figures are missing."""
+    groups = _groups(run)
+    figures = [figure for group in groups for figure in group.figures]
+    labels = [group.label(figure) for group in groups for figure in group.figures]
+    cells = [(line, [figure.cell(line) for figure in figures]) for line in run.lines]
+    reasons = _numbered(cell.why for _, row in cells for cell in row)
     rows = "".join(
-        f"<tr class={html(model.status)}>{''.join(figure.cell(model).td for figure in figures)}</tr>"
-        for model in run.models
+        f"<tr class={html(line.status)}>"
+        + "".join(cell.td(label, reasons) for cell, label in zip(row, labels, strict=True))
+        + "</tr>"
+        for line, row in cells
     )
+    heads = "".join(group.th for group in groups), "".join(figure.th for figure in figures)
+    dense = " dense" if len(figures) > DENSE else ""
     return (
-        "<div class=scroll><table class='board sortable-table'>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<div class=scroll><table class='board main sortable-table{dense}'><thead><tr class=groups>{heads[0]}</tr>"
+        f"<tr>{heads[1]}</tr></thead><tbody>{rows}</tbody></table></div>{_notes(reasons)}"
     )
 
 
-def _figures(run: LoadedRun) -> list[Figure]:
-    ks = sorted({k for model in run.models for k in model.summary.pass_at_k} - {1})
+def _numbered(reasons: Iterable[str]) -> dict[str, int]:
+    return {why: number for number, why in enumerate(dict.fromkeys(filter(None, reasons)), 1)}
+
+
+def _notes(reasons: Mapping[str, int]) -> str:
+    told = "".join(f"<li>{html(why)}</li>" for why in reasons)
+    return f"<div class=why>Not measured, because:<ol>{told}</ol></div>" if told else ""
+
+
+def _groups(run: LoadedRun) -> list[Group]:
+    names = [
+        Figure("model", "", "its name in models.toml; degraded: more than 1 % faults or cut answers", _name)
+    ]
+    if has_several_sets(run.lines):
+        asked = "what it was asked"
+        names.append(
+            Figure("problem set", "", asked, lambda line: Cell(html(line.problem_set), line.problem_set))
+        )
     return [
-        Figure(
-            "model", "its name in models.toml", lambda m: Cell(html(m.spec.name), m.spec.name, m.spec.model)
-        ),
-        Figure("status", "complete, incomplete, faulted or unavailable", _status),
-        Figure(
-            "pass@1", "share of samples that pass, mean over problems, with its 95 % interval", _pass_at_1
-        ),
-        *(Figure(f"pass@{k}", f"would one of {k} answers be right?", _pass_at(k)) for k in ks),
-        Figure("unrepaired", "pass@1 where a program that needed a repair counts as failed", _unrepaired),
-        Figure("no code", "share of samples without a program", lambda m: _share(m.summary.no_code, m)),
-        Figure(
-            "truncated", "failed, and cut short by the length limit", lambda m: _share(m.summary.truncated, m)
-        ),
-        Figure(
-            "exact match",
-            "share of samples that repeat the canonical solution: a sign of memorising, not of quality",
-            lambda m: _share(m.summary.exact_match, m),
-        ),
-        Figure(
-            "faults",
-            "problems that could not be judged",
-            lambda m: Cell(str(m.summary.faults), m.summary.faults),
-        ),
-        Figure("judged", "problems with a verdict, of those selected", _judged),
-        Figure("response", "one request at a time: seconds to the last token", _single("response_s", "s", 2)),
-        Figure("first token", "one request at a time: seconds to the first token", _single("ttft_s", "s", 3)),
-        Figure(
-            "output",
-            "one request at a time: tokens per second after the first",
-            _single("output_tok_s", "tok/s", 0),
-        ),
-        Figure("batch", "all output tokens over the time of the whole batch", _batch),
-        Figure("memory", "weights and KV cache apart where the engine tells", _cost(run, costs.memory)),
-        Figure(
-            "utilisation", "share of the batch in which the devices were busy", _cost(run, costs.utilisation)
-        ),
-        Figure("energy", "all devices, idle power included, per output token", _cost(run, costs.energy)),
+        Group("", names),
+        Group("right answers, with 95 % intervals", _about_right_answers(run.lines)),
+        Group("of all answers", _about_answers()),
+        Group("problems", [Figure("judged", "", "problems with a verdict, of those selected", _judged)]),
+        Group("one request at a time", _about_speed()),
+        Group("all requests together", _about_batch(run)),
+        Group("", [_memory(run)]),
     ]
 
 
-def _cost(
-    run: LoadedRun, of: Callable[[LoadedRun, ModelResult], costs.Cost]
-) -> Callable[[ModelResult], Cell]:
-    def cell(model: ModelResult) -> Cell:
-        cost = of(run, model)
+def _about_right_answers(lines: Sequence[Line]) -> list[Figure]:
+    told = "pass@1 where a program that needed a repair counts as failed"
+    strict = Figure("unrepaired", "", told, _share("pass_at_1_unrepaired"))
+    repaired = any(line.figures.pass_at_1_unrepaired != line.figures.pass_at_1 for line in lines)
+    return [
+        Figure("pass@1", "", "share of samples that pass, mean over problems", _pass_at_1),
+        *(Figure(f"pass@{k}", "", f"would one of {k} answers be right?", _pass_at(k)) for k in ks(lines)),
+        *([strict] if repaired else []),
+    ]
+
+
+def _about_answers() -> list[Figure]:
+    exact = "share of samples that repeat the canonical solution: a sign of memorising, not of quality"
+    return [
+        Figure("no code", "", "share of samples without a program", _share("no_code")),
+        Figure("truncated", "", "failed, and cut short by the length limit", _share("truncated")),
+        Figure("exact match", "", exact, _share("exact_match")),
+    ]
+
+
+def _about_speed() -> list[Figure]:
+    return [
+        Figure("response", "s", "seconds to the last token", _single("response_s", 2)),
+        Figure("first token", "s", "seconds to the first token", _single("ttft_s", 3)),
+        Figure("output", "tok/s", "tokens per second after the first", _single("output_tok_s", 0)),
+    ]
+
+
+def _about_batch(run: LoadedRun) -> list[Figure]:
+    busy = "share of the batch in which devices worked"
+    energy = "all devices, idle power included, per 1,000 output tokens"
+    return [
+        Figure("batch", "tok/s", "all output tokens over the time of the whole batch", _batch),
+        Figure("busy", "", busy, _cost(run, costs.utilisation)),
+        Figure("energy", "", energy, _cost(run, costs.energy)),
+    ]
+
+
+def _memory(run: LoadedRun) -> Figure:
+    return Figure("memory", "", "weights and KV cache apart where the engine tells", _cost(run, costs.memory))
+
+
+def _cost(run: LoadedRun, of: Callable[[LoadedRun, ModelResult], costs.Cost]) -> Callable[[Line], Cell]:
+    def cell(line: Line) -> Cell:
+        cost = of(run, line.model)
         return not_measured(cost.why) if cost.shown is None else Cell(html(cost.shown), cost.value)
 
     return cell
 
 
 def not_measured(why: str) -> Cell:
-    return Cell(f"<span class=none>not measured<small>: {html(why)}</small></span>", told=why)
+    return Cell("<span class=none>not measured</span>", why=why)
 
 
-def _status(model: ModelResult) -> Cell:
-    return Cell(f"<b>{html(model.status)}</b>", str(model.status), model.reason.split("\n", 1)[0])
+def _name(line: Line) -> Cell:
+    name = html(line.name).replace("_", "_<wbr>")
+    told = line.model.reason.split("\n", 1)[0] or line.model.spec.model
+    return Cell(f"<b>{name}</b><small class=status>{html(line.status)}</small>", line.name, told)
 
 
-def _pass_at_1(model: ModelResult) -> Cell:
-    value, bounds = model.summary.pass_at_1, model.summary.pass_at_1_interval
+def _judged(line: Line) -> Cell:
+    faults = line.figures.faults
+    told = f"{faults} fault{'' if faults == 1 else 's'}"
+    return Cell(f"{judged(line)}<small>{told}</small>", line.figures.judged)
+
+
+def _pass_at_1(line: Line) -> Cell:
+    value, bounds = line.figures.pass_at_1, line.figures.pass_at_1_interval
     if value is None or bounds is None:
-        return not_measured(why_not_judged(model))
+        return not_measured(why_not_judged(line))
     return Cell(f"<b>{percent(value)}</b>{_drawn(value, bounds)}<small>{interval(bounds)}</small>", value)
 
 
@@ -130,49 +199,45 @@ def _drawn(value: float, bounds: tuple[float, float]) -> str:
     )
 
 
-def _pass_at(k: int) -> Callable[[ModelResult], Cell]:
-    def cell(model: ModelResult) -> Cell:
-        found = model.summary.pass_at_k.get(k)
+def _pass_at(k: int) -> Callable[[Line], Cell]:
+    def cell(line: Line) -> Cell:
+        found = line.figures.pass_at_k.get(k)
         if found is None:
             return not_measured(f"a problem has fewer than {k} judged samples")
-        return Cell(f"{percent(found.value)}<small> {interval(found.interval)}</small>", found.value)
+        return Cell(f"{percent(found.value)}<small>{interval(found.interval)}</small>", found.value)
 
     return cell
 
 
-def _unrepaired(model: ModelResult) -> Cell:
-    return _share(model.summary.pass_at_1_unrepaired, model)
+def _share(name: str) -> Callable[[Line], Cell]:
+    def cell(line: Line) -> Cell:
+        value: Value = getattr(line.figures, name)
+        return not_measured(why_not_judged(line)) if value is None else Cell(percent(value), value)
+
+    return cell
 
 
-def _share(value: Value, model: ModelResult) -> Cell:
-    return not_measured(why_not_judged(model)) if value is None else Cell(percent(value), value)
-
-
-def _judged(model: ModelResult) -> Cell:
-    return Cell(f"{model.summary.judged} of {model.selected}", model.summary.judged)
-
-
-def _single(name: str, unit: str, digits: int) -> Callable[[ModelResult], Cell]:
-    def cell(model: ModelResult) -> Cell:
-        value: Value = getattr(model.summary.single_stream, name)
+def _single(name: str, digits: int) -> Callable[[Line], Cell]:
+    def cell(line: Line) -> Cell:
+        speed = line.model.summary.single_stream
+        value: Value = getattr(speed, name)
         if value is None:
-            return not_measured(why_no_probe(model))
-        return Cell(
-            f"{value:.{digits}f} {unit}", value, f"mean of {model.summary.single_stream.requests} requests"
-        )
+            return not_measured(why_no_probe(line.model))
+        return Cell(f"{value:.{digits}f}", value, f"mean of {speed.requests} requests")
 
     return cell
 
 
-def _batch(model: ModelResult) -> Cell:
-    value = model.summary.batch_tok_s
-    if value is None:
-        return not_measured(why_no_batch(model))
-    return Cell(f"{value:.0f} tok/s", value, f"{model.summary.in_batch.concurrency} requests sent together")
+def _batch(line: Line) -> Cell:
+    summary = line.model.summary
+    if summary.batch_tok_s is None:
+        return not_measured(why_no_batch(line.model))
+    told = f"{summary.in_batch.concurrency} requests sent together"
+    return Cell(f"{summary.batch_tok_s:.0f}", summary.batch_tok_s, told)
 
 
-def why_not_judged(model: ModelResult) -> str:
-    return "no answer was judged"
+def why_not_judged(line: Line) -> str:
+    return "no answer was judged" if line.problem_set else "it was asked no problems, only timed"
 
 
 def why_no_probe(model: ModelResult) -> str:

@@ -6,23 +6,28 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.gate.figures import Tallies, Task
 from pytest_llmeval.gate.paired import Pair, interval, mean_difference, permutation
+from pytest_llmeval.gate.reading import read_run
 from pytest_llmeval.report import costs
+from pytest_llmeval.report.files import write
 from pytest_llmeval.report.leaderboard import interval as written
-from pytest_llmeval.report.leaderboard import number, percent
-from pytest_llmeval.report.links import Links
+from pytest_llmeval.report.leaderboard import judged, named, number, percent
+from pytest_llmeval.report.links import Links, item_path
 from pytest_llmeval.report.page import own_page
-from pytest_llmeval.report.text import html
-from pytest_llmeval.results import ModelResult
+from pytest_llmeval.report.text import html, table_html
 from pytest_llmeval.runs import LoadedRun, load_run
+from pytest_llmeval.runs.results import Line
 from pytest_llmeval.schema import RecordId
 
 PAGE = "comparison.html"
 # Parts of a manifest that differ between any two runs and explain nothing.
-OF_NO_INTEREST = ("run_id", "started_at", "ended_at", "states", "engines_fared", "selected", "keys", "reused")
+OF_NO_INTEREST = ("run_id", "started_at", "ended_at", "states", "engines_fared", "selected", "keys", "reused",
+    "shard", "planned", "merged",
+)  # fmt: skip
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -37,7 +42,7 @@ def command(arguments: Sequence[str]) -> int:
         raise ConfigurationError(
             "compare needs two runs or more, e.g. reports/20260101_120000 reports/latest"
         )
-    given.to.write_text(comparison(list(map(load_run, given.runs)), given.to.parent), encoding="utf-8")
+    write(given.to, comparison(list(map(load_run, given.runs)), given.to.parent))
     sys.stdout.write(f"{given.to}\n")
     return 0
 
@@ -48,73 +53,82 @@ def comparison(runs: Sequence[LoadedRun], beside: Path) -> str:
     Raises:
         ConfigurationError: no model is in all runs.
     """
-    shared = [m.spec.name for m in runs[0].models if all(_line(run, m.spec.name) for run in runs[1:])]
+    shared = [line for line in runs[0].lines if all(_same(run, line) for run in runs[1:])]
     if not shared:
         raise ConfigurationError(f"no model is in all of {', '.join(str(run.folder) for run in runs)}")
-    sections = "".join(_model(runs, name, beside) for name in shared)
-    title = f"{' against '.join(run.run_id for run in reversed(runs))}"
+    told = [_Told(run, _tallies(run)) for run in runs]
+    sections = "".join(_section(told, line, beside) for line in shared)
+    title = " against ".join(run.run_id for run in reversed(runs))
     return own_page(title, f"{sections}<h2>Set differently</h2>{_settings(runs)}")
 
 
-def _line(run: LoadedRun, name: str) -> ModelResult | None:
-    return next((model for model in run.models if model.spec.name == name), None)
+class _Told(NamedTuple):
+    """A run, and its tallies by model as the gate takes them: answers at temperature 0 are one, however many."""
+
+    run: LoadedRun
+    tallies: Mapping[str, Tallies]
 
 
-def _model(runs: Sequence[LoadedRun], name: str, beside: Path) -> str:
-    head = "".join(
-        f"<th scope=col>{html(heading)}</th>" for heading, _ in _figures(runs[0], runs[0].models[0])
-    )
-    rows = "".join(_row(run, line) for run in runs if (line := _line(run, name)))
-    changes = "".join(_changes(runs[0], run, name, beside) for run in runs[1:])
-    return (
-        f"<h2>{html(name)}</h2><div class=scroll><table class=board><thead><tr><th scope=col>run</th>{head}</tr>"
-        f"</thead><tbody>{rows}</tbody></table></div>{changes}"
-    )
+def _tallies(run: LoadedRun) -> dict[str, Tallies]:
+    return {name: figures.tallies for name, figures in read_run(run.folder).models.items()}
 
 
-def _row(run: LoadedRun, line: ModelResult) -> str:
-    cells = "".join(f"<td>{html(value)}</td>" for _, value in _figures(run, line))
-    return f"<tr><th scope=row>{html(run.run_id)}</th>{cells}</tr>"
+def _same(run: LoadedRun, wanted: Line) -> Line | None:
+    """The same model on the same problem set in another run."""
+    names = wanted.name, wanted.problem_set
+    return next((line for line in run.lines if (line.name, line.problem_set) == names), None)
 
 
-def _figures(run: LoadedRun, line: ModelResult) -> list[tuple[str, str]]:
-    figures = line.summary
+def _section(told: Sequence[_Told], first: Line, beside: Path) -> str:
+    standard, *others = told
+    found = [(run, line) for run, _ in told if (line := _same(run, first))]
+    headings = ["run", *(heading for heading, _ in _figures(standard.run, first))]
+    rows = [[run.run_id, *(value for _, value in _figures(run, line))] for run, line in found]
+    changes = "".join(_changes(standard, other, first, beside) for other in others)
+    return f"<h2>{html(named(first, standard.run.lines))}</h2>{table_html([headings, *rows])}{changes}"
+
+
+def _figures(run: LoadedRun, line: Line) -> list[tuple[str, str]]:
+    figures, speeds = line.figures, line.model.summary
     return [
         ("status", str(line.status)),
         ("pass@1", f"{percent(figures.pass_at_1)} ({written(figures.pass_at_1_interval)})"),
         ("no code", percent(figures.no_code)),
         ("truncated", percent(figures.truncated)),
-        ("judged", f"{figures.judged} of {line.selected}"),
-        ("response", number(figures.single_stream.response_s, "s", 2)),
-        ("first token", number(figures.single_stream.ttft_s, "s", 3)),
-        ("output", number(figures.single_stream.output_tok_s, "tok/s", 0)),
-        ("batch", number(figures.batch_tok_s, "tok/s", 0)),
-        ("memory", costs.memory(run, line).shown or "not measured"),
+        ("judged", judged(line)),
+        ("response", number(speeds.single_stream.response_s, "s", 2)),
+        ("first token", number(speeds.single_stream.ttft_s, "s", 3)),
+        ("output", number(speeds.single_stream.output_tok_s, "tok/s", 0)),
+        ("batch", number(speeds.batch_tok_s, "tok/s", 0)),
+        ("memory", costs.memory(run, line.model).shown or "not measured"),
     ]
 
 
-def _changes(old: LoadedRun, new: LoadedRun, model: str, beside: Path) -> str:
-    pairs = dict(_pairs(old, new, model))
+def _changes(before: _Told, after: _Told, line: Line, beside: Path) -> str:
+    old, new = before.run, after.run
+    pairs = dict(_pairs(before, after, line))
     if not pairs:
         return f"<p>{html(new.run_id)}: no problem was judged in both runs.</p>"
-    lost = [problem for problem, pair in pairs.items() if pair.difference < 0]
-    won = [problem for problem, pair in pairs.items() if pair.difference > 0]
+    lost = [name for name, pair in pairs.items() if pair.difference < 0]
+    won = [name for name, pair in pairs.items() if pair.difference > 0]
     return (
         f"<p class=headline>{html(_verdict(new.run_id, list(pairs.values()), len(won), len(lost)))}</p>"
-        f"{_problems('Lost', lost, old, new, model, beside)}{_problems('Won', won, old, new, model, beside)}"
+        f"{_problems('Lost', lost, old, new, beside)}{_problems('Won', won, old, new, beside)}"
     )
 
 
-def _pairs(old: LoadedRun, new: LoadedRun, model: str) -> Iterator[tuple[tuple[str, str], Pair]]:
-    for problem in old.problems:
-        before, after = (run.records.get(RecordId(model, *problem)) for run in (old, new))
-        if before and after and before.judged and after.judged:
-            yield problem, Pair(before.judged, before.correct, after.judged, after.correct)
+def _pairs(before: _Told, after: _Told, line: Line) -> Iterator[tuple[RecordId, Pair]]:
+    old, new = (told.tallies.get(line.name, {}) for told in (before, after))
+    for problem in before.run.problems:
+        task = Task(*problem)
+        if task.problem_set == line.problem_set and task in old and task in new:
+            then, now = old[task], new[task]
+            yield RecordId(line.name, *problem), Pair(then.n, then.passed, now.n, now.passed)
 
 
 def _verdict(run: str, pairs: Sequence[Pair], won: int, lost: int) -> str:
     """The difference of pass@1 with its interval, and how likely it is where nothing changed."""
-    low, high = interval(pairs)
+    low, high = interval(pairs, confidence=0.975)  # of each bound: 95 % of the two
     tails = permutation(pairs)
     p = min(1.0, 2 * min(tails.worse, tails.better))
     return (
@@ -123,13 +137,11 @@ def _verdict(run: str, pairs: Sequence[Pair], won: int, lost: int) -> str:
     )
 
 
-def _problems(
-    title: str, problems: Sequence[tuple[str, str]], old: LoadedRun, new: LoadedRun, model: str, beside: Path
-) -> str:
+def _problems(title: str, problems: Sequence[RecordId], old: LoadedRun, new: LoadedRun, beside: Path) -> str:
     """Which problems, each with its two stories."""
     if not problems:
         return ""
-    rows = "".join(f"<li>{_both(old, new, RecordId(model, *problem), beside)}</li>" for problem in problems)
+    rows = "".join(f"<li>{_both(old, new, name, beside)}</li>" for name in problems)
     state = " open" if title == "Lost" else ""
     return f"<details{state}><summary>{title}: {len(problems)}</summary><ul>{rows}</ul></details>"
 
@@ -141,7 +153,9 @@ def _both(old: LoadedRun, new: LoadedRun, name: RecordId, beside: Path) -> str:
 
 def _story(run: LoadedRun, name: RecordId, words: str, beside: Path) -> str:
     record = run.records[name]
-    links = Links.for_samples(run.samples, run.folder, beside)
+    # What was planned decided how the run's page was made; of a run that was stopped nobody counts that any more.
+    embedded = not item_path(run.folder, name).is_file()
+    links = Links(run.folder.resolve(), beside.resolve(), embedded)
     page = links.to(run.folder / "report.html") if links.embedded else ""
     return f"<a href='{html(page + links.item(name))}'>{words} {record.correct} of {record.judged}</a>"
 

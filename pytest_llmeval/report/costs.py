@@ -1,16 +1,15 @@
-"""What a model cost while it answered: memory, utilisation, energy; or, in words, why that is not known."""
+"""A model's costs, each in one cell: memory, utilisation, energy; or, in words, why that is not known."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_llmeval.results import ModelResult
+from pytest_llmeval.report.reference import gib
 from pytest_llmeval.runs import LoadedRun
-from pytest_llmeval.telemetry.watch import ModelTelemetry
+from pytest_llmeval.runs.results import ModelResult
 
-GIB = 2**30
-NO_TELEMETRY = "no telemetry was taken in this run"
 NO_DEVICE = "no device was watched"
+NO_BATCH = "no batch was watched"
 
 
 @dataclass(frozen=True)
@@ -24,43 +23,31 @@ class Cost:
 
 def memory(run: LoadedRun, model: ModelResult) -> Cost:
     """Weights and KV cache as the engine tells them; else the peak of the devices, else of the host's processes."""
-    parts = model.info.memory
-    if parts and parts.weights_bytes is not None:
-        pool = "" if parts.kv_pool_bytes is None else f" + {parts.kv_pool_bytes / GIB:.2f} GiB KV cache"
-        where = "host: " if parts.where == "host" else ""
-        return Cost(f"{where}{parts.weights_bytes / GIB:.2f} GiB weights{pool}", float(parts.weights_bytes))
-    telemetry = run.telemetry.get(model.spec.name)
-    if telemetry is None:
-        return Cost(why=NO_TELEMETRY)
-    if (peak := telemetry.memory_peak_bytes) is not None:
-        return Cost(f"device: {peak / GIB:.2f} GiB at its peak", float(peak))
-    if (peak := telemetry.host_memory_peak_bytes) is not None:
-        return Cost(f"host: {peak / GIB:.2f} GiB RSS at its peak", float(peak))
-    return Cost(why=_why(telemetry))
+    costs = run.costs[model.spec.name]
+    if costs.memory and costs.memory.weights_bytes is not None:
+        pool = costs.memory.kv_pool_bytes
+        and_pool = "" if pool is None else f" + {gib(pool)} KV cache"
+        where = "host: " if costs.memory.where == "host" else ""
+        weights = costs.memory.weights_bytes
+        return Cost(f"{where}{gib(weights)} weights{and_pool}", float(weights))
+    if costs.device_bytes is not None:
+        return Cost(f"device: {gib(costs.device_bytes)} at its peak", float(costs.device_bytes))
+    if costs.host_bytes is not None:
+        return Cost(f"host: {gib(costs.host_bytes)} RSS at its peak", float(costs.host_bytes))
+    return Cost(why=costs.reason("telemetry", "device", "host") or NO_DEVICE)
 
 
 def utilisation(run: LoadedRun, model: ModelResult) -> Cost:
     """Mean share of time in which the devices were busy during the batch."""
-    telemetry = run.telemetry.get(model.spec.name)
-    phase = telemetry.phase("batch") if telemetry else None
-    if telemetry is None or phase is None:
-        return Cost(why=NO_TELEMETRY if telemetry is None else "no batch was watched")
-    busy = phase.busy_percent
-    return Cost(why=_why(telemetry)) if busy is None else Cost(f"{busy:.0f} %", busy)
+    costs = run.costs[model.spec.name]
+    if (busy := costs.busy_percent) is not None:
+        return Cost(f"{busy:.0f} %", busy)
+    return Cost(why=costs.reason("telemetry", "device", "busy_percent") or NO_BATCH)
 
 
 def energy(run: LoadedRun, model: ModelResult) -> Cost:
-    """Joules of all devices over the batch per output token, idle power included."""
-    telemetry = run.telemetry.get(model.spec.name)
-    phase = telemetry.phase("batch") if telemetry else None
-    if telemetry is None or phase is None:
-        return Cost(why=NO_TELEMETRY if telemetry is None else "no batch was watched")
-    if phase.energy_j is None or not telemetry.output_tokens:
-        return Cost(why=_why(telemetry))
-    joules = phase.energy_j / telemetry.output_tokens
-    return Cost(f"{joules:.3f} J/token", joules)
-
-
-def _why(telemetry: ModelTelemetry) -> str:
-    """The recorded reason, the device's first."""
-    return next((telemetry.why[key] for key in ("device", "host") if key in telemetry.why), NO_DEVICE)
+    """Joules of all devices over the batch per 1,000 output tokens, idle power included."""
+    costs = run.costs[model.spec.name]
+    if (joules := costs.joules_per_1000_tokens) is not None:
+        return Cost(f"{joules:.0f} J per 1,000 tokens", joules)
+    return Cost(why=costs.reason("telemetry", "device", "energy", "energy_j", "power_w") or NO_BATCH)

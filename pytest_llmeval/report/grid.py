@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pytest_llmeval.judged import explain
+from pytest_llmeval.items.judged import explain
 from pytest_llmeval.report.text import html
 from pytest_llmeval.runs import LoadedRun
 from pytest_llmeval.schema import Outcome, Record, RecordId

@@ -6,7 +6,8 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-from pytest_llmeval.report.text import html, safe
+from pytest_llmeval.printable import safe
+from pytest_llmeval.report.text import html
 
 MAX_CHARS = 8_000
 """Lexers are regular expressions, some of them slow on purpose-made text: longer sources should stay plain."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 from pytest_html.basereport import BaseReport
 
+from pytest_llmeval.options import only_shows
 from pytest_llmeval.report.links import Links
 from pytest_llmeval.report.text import html
 from pytest_llmeval.schema import RecordId
@@ -39,9 +40,8 @@ OUR_PATH = pytest.StashKey[bool]()
 
 def choose_html_path(config: pytest.Config, run: Run) -> None:
     """Let pytest-html write <run folder>/report.html, unless the user chose a path of their own."""
-    alone = not is_worker(config) and config.getoption("dist", "no") == "no"
-    wanted = alone and config.pluginmanager.hasplugin("html")
-    if wanted and not config.option.htmlpath and not config.option.collectonly:
+    wanted = not is_worker(config) and config.pluginmanager.hasplugin("html")
+    if wanted and not config.option.htmlpath and not only_shows(config):
         config.stash[OUR_PATH] = True
         config.option.htmlpath = str(run.folder / "report.html")
         config.option.self_contained_html = True
@@ -108,5 +108,7 @@ class PageTrouble:
         try:
             return (yield)
         except OSError as error:
-            self._unwritten.append(f"{error.filename or self._path} cannot be written: {error.strerror}")
+            self._unwritten.append(
+                f"{error.filename or self._path} cannot be written: {error.strerror or error}"
+            )
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_llmeval.results import ModelResult
+from pytest_llmeval.runs.results import Line, ModelResult
 from pytest_llmeval.schema import PassRule
 
 NOT_MEASURED = "not measured"
@@ -13,51 +13,74 @@ NOT_MEASURED = "not measured"
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of every model; `where` leaves the column out of a table to which it would add nothing."""
+    """One figure of every line; `where` leaves the column out of a table to which it would add nothing."""
 
     heading: str
-    cell: Callable[[ModelResult], str]
-    where: Callable[[ModelResult], bool] = lambda result: True
+    cell: Callable[[Line], str]
+    where: Callable[[Line], bool] = lambda line: True
 
 
-def table(results: Sequence[ModelResult]) -> list[tuple[str, ...]]:
-    """The headings, then one row per model."""
-    columns = [column for column in _columns(results) if any(map(column.where, results))]
+def table(lines: Sequence[Line]) -> list[tuple[str, ...]]:
+    """The headings, then one row per model and problem set."""
+    columns = [column for column in _columns(lines) if any(map(column.where, lines))]
     return [
         tuple(column.heading for column in columns),
-        *(tuple(column.cell(result) for column in columns) for result in results),
+        *(tuple(column.cell(line) for column in columns) for line in lines),
     ]
 
 
-def _columns(results: Sequence[ModelResult]) -> list[Column]:
-    ks = sorted({k for result in results for k in result.summary.pass_at_k} - {1})
+def _columns(lines: Sequence[Line]) -> list[Column]:
+    several = has_several_sets(lines)
     return [
-        Column("model", lambda r: r.spec.name),
-        Column("status", lambda r: str(r.status)),
-        Column("pass@1", lambda r: percent(r.summary.pass_at_1)),
-        Column("95 % interval", lambda r: interval(r.summary.pass_at_1_interval)),
-        *(_pass_at(k) for k in ks),
-        Column("unrepaired", lambda r: percent(r.summary.pass_at_1_unrepaired), where=_was_repaired),
-        Column("no code", lambda r: percent(r.summary.no_code)),
-        Column("truncated", lambda r: percent(r.summary.truncated)),
-        Column("judged", lambda r: f"{r.summary.judged} of {r.selected}"),
-        Column("response", lambda r: number(r.summary.single_stream.response_s, "s", 2)),
-        Column("first token", lambda r: number(r.summary.single_stream.ttft_s, "s", 3)),
-        Column("output speed", lambda r: number(r.summary.single_stream.output_tok_s, "tok/s", 0)),
-        Column("batch", lambda r: number(r.summary.batch_tok_s, "tok/s", 0)),
+        Column("model", lambda line: line.name),
+        Column("problem set", lambda line: line.problem_set, where=lambda line: several),
+        Column("status", lambda line: str(line.status)),
+        Column("pass@1", lambda line: percent(line.figures.pass_at_1)),
+        Column("95 % interval", lambda line: interval(line.figures.pass_at_1_interval)),
+        *(_pass_at(k) for k in ks(lines)),
+        Column("unrepaired", lambda line: percent(line.figures.pass_at_1_unrepaired), where=_was_repaired),
+        Column("no code", lambda line: percent(line.figures.no_code)),
+        Column("truncated", lambda line: percent(line.figures.truncated)),
+        Column("judged", judged),
+        Column("response", lambda line: number(line.model.summary.single_stream.response_s, "s", 2)),
+        Column("first token", lambda line: number(line.model.summary.single_stream.ttft_s, "s", 3)),
+        Column(
+            "output speed", lambda line: number(line.model.summary.single_stream.output_tok_s, "tok/s", 0)
+        ),
+        Column("batch", lambda line: number(line.model.summary.batch_tok_s, "tok/s", 0)),
     ]
+
+
+def has_several_sets(lines: Iterable[Line]) -> bool:
+    """True where lines must say which problem set they are about."""
+    return len({line.problem_set for line in lines if line.problem_set}) > 1
+
+
+def named(line: Line, lines: Iterable[Line]) -> str:
+    """The model's name; its problem set too where there are several."""
+    return f"{line.name}, {line.problem_set}" if has_several_sets(lines) else line.name
+
+
+def ks(lines: Iterable[Line]) -> list[int]:
+    """The k above 1 for which any line has a pass@k."""
+    return sorted({k for line in lines for k in line.figures.pass_at_k} - {1})
+
+
+def judged(line: Line) -> str:
+    """`160 of 164`."""
+    return f"{line.figures.judged} of {line.figures.selected}"
 
 
 def _pass_at(k: int) -> Column:
-    def cell(result: ModelResult) -> str:
-        found = result.summary.pass_at_k.get(k)
+    def cell(line: Line) -> str:
+        found = line.figures.pass_at_k.get(k)
         return f"{percent(found.value)} ({interval(found.interval)})" if found else ""
 
     return Column(f"pass@{k} (95 %)", cell)
 
 
-def _was_repaired(result: ModelResult) -> bool:
-    return result.summary.pass_at_1_unrepaired != result.summary.pass_at_1
+def _was_repaired(line: Line) -> bool:
+    return line.figures.pass_at_1_unrepaired != line.figures.pass_at_1
 
 
 def conditions(results: Sequence[ModelResult], rule: PassRule) -> str:
@@ -66,9 +89,11 @@ def conditions(results: Sequence[ModelResult], rule: PassRule) -> str:
     probed = max((probe.requests for probe, _ in speeds), default=0)
     shared = max((batch.concurrency or 0 for _, batch in speeds), default=0)
     said = [*_about_sampling(results, rule)]
+    if any(len(result.problem_sets) > 1 for result in results):
+        said.append("speeds are a model's over all its problem sets")
     reused = sum(result.summary.reused for result in results)
     if reused:
-        answers = sum(sum(result.summary.outcomes.values()) for result in results)
+        answers = sum(sum(one.outcomes.values()) for r in results for one in r.problem_sets.values())
         said.append(f"{reused} of {answers} answers are an earlier run's and enter no figure of speed")
     if probed:
         said.append(f"response, first token, output speed: means of {probed} requests sent one at a time")

@@ -5,31 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_llmeval.metrics.lengths import LengthRow
-from pytest_llmeval.results import ModelResult
+from pytest_llmeval.report.leaderboard import named
+from pytest_llmeval.runs.results import Line
 from pytest_llmeval.schema import Position
 
 POSITIONS: tuple[Position, ...] = ("head", "middle", "tail")
 TITLE = "Long prompts: right answers by length, and where the problem stands"
 
 
-def table(results: Sequence[ModelResult]) -> list[tuple[str, ...]]:
+def table(lines: Sequence[Line]) -> list[tuple[str, ...]]:
     """The headings, then a row for each model and length; empty where no prompt was made long."""
-    rows = [row for result in results for row in _rows(result)]
+    long = [line for line in lines if line.figures.by_length]
+    rows = [row for line in long for row in _rows(line, named(line, long))]
     headings = ("model", "length", "tokens (median)", *(f"at the {position}" for position in POSITIONS))
     return [headings, *rows] if rows else []
 
 
-def _rows(result: ModelResult) -> list[tuple[str, ...]]:
-    found = {(row.tokens, row.position): row for row in result.summary.by_length}
+def _rows(line: Line, name: str) -> list[tuple[str, ...]]:
+    found = {(row.tokens, row.position): row for row in line.figures.by_length}
     return [
         (
-            result.spec.name,
-            f"{tokens // 1000}K",
-            _measured([row for row in result.summary.by_length if row.tokens == tokens]),
+            name,
+            thousands(tokens),
+            _measured([row for row in line.figures.by_length if row.tokens == tokens]),
             *(_cell(found.get((tokens, position))) for position in POSITIONS),
         )
-        for tokens in sorted({row.tokens for row in result.summary.by_length})
+        for tokens in sorted({row.tokens for row in line.figures.by_length})
     ]
+
+
+def thousands(tokens: float) -> str:
+    """`4K`, `1.5K`, `500`."""
+    return f"{tokens / 1000:g}K" if tokens >= 1000 else f"{tokens:g}"
 
 
 def _measured(rows: Sequence[LengthRow]) -> str:

@@ -6,25 +6,39 @@ there is no sentence. Names and words of engines stand in code spans, so that no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
+from pytest_llmeval.metrics.summary import SetFigures
 from pytest_llmeval.report import costs, lengths
 from pytest_llmeval.report.advice import limitations, recommendations
 from pytest_llmeval.report.headline import headline
-from pytest_llmeval.report.leaderboard import conditions, interval, number, percent
+from pytest_llmeval.report.leaderboard import (
+    conditions,
+    has_several_sets,
+    interval,
+    judged,
+    ks,
+    number,
+    percent,
+)
+from pytest_llmeval.report.speed import sections
 from pytest_llmeval.report.text import code, fenced, table_markdown
-from pytest_llmeval.results import ModelResult
+from pytest_llmeval.report.verdict import verdict_markdown
 from pytest_llmeval.runs import LoadedRun
+from pytest_llmeval.runs.results import Line, ModelResult
 
 
 def session_report(run: LoadedRun) -> str:
     """The whole document."""
     parts = [
         _title(run),
-        f"## Summary\n\n{coded(run, headline(run))}",
+        f"## Summary\n\n{headline(run, code)}",
         f"## Model performance\n\n{performance_table(run)}\n\n{conditions(run.models, run.rule)}.",
+        *filter(None, [verdict_markdown(run)]),
         "## Model by model\n\n" + "\n\n".join(_analysis(run, model) for model in run.models),
         *_long_prompts(run),
+        *_speed(run),
         f"## Infrastructure\n\n{_infrastructure(run)}",
         f"## Limitations found in this run\n\n{_list(limitations(run))}",
         f"## Recommendations\n\n{_list(recommendations(run))}",
@@ -35,9 +49,20 @@ def session_report(run: LoadedRun) -> str:
 
 
 def _long_prompts(run: LoadedRun) -> list[str]:
-    headings, *rows = lengths.table(run.models) or [()]
+    headings, *rows = lengths.table(run.lines) or [()]
     named = [(code(row[0]), *row[1:]) for row in rows]
     return [f"## {lengths.TITLE}\n\n{table_markdown([headings, *named])}"] if named else []
+
+
+def _speed(run: LoadedRun) -> list[str]:
+    """The reference table, and what the serving suites measured; nothing where nothing was watched."""
+    found = []
+    for section in sections(run):
+        headings, *rows = section.rows
+        named = [(code(row[0]), *row[1:]) for row in rows]
+        notes = f"\n\n{_list([code(note) for note in section.notes])}" if section.notes else ""
+        found.append(f"## {section.title.capitalize()}\n\n{table_markdown([headings, *named])}{notes}")
+    return found
 
 
 def _title(run: LoadedRun) -> str:
@@ -52,51 +77,43 @@ def _title(run: LoadedRun) -> str:
     return "# Model evaluation\n\n" + "  \n".join(lines)
 
 
-def coded(run: LoadedRun, sentence: str) -> str:
-    """Model names in a sentence of ours as code: an underscore in them is no emphasis."""
-    for name in sorted((model.spec.name for model in run.models), key=len, reverse=True):
-        sentence = sentence.replace(f" {name} ", f" {code(name)} ").replace(f" {name}.", f" {code(name)}.")
-        if sentence.startswith(f"{name} "):
-            sentence = code(name) + sentence[len(name) :]
-    return sentence
-
-
 def performance_table(run: LoadedRun) -> str:
     """The leaderboard as a Markdown table, also for a CI job's summary."""
     columns = _columns(run)
-    rows = [[cell(model) for _, cell in columns] for model in run.models]
+    rows = [[cell(line) for _, cell in columns] for line in run.lines]
     return table_markdown([[heading for heading, _ in columns], *rows])
 
 
-def _columns(run: LoadedRun) -> Sequence[tuple[str, Callable[[ModelResult], str]]]:
-    ks = sorted({k for model in run.models for k in model.summary.pass_at_k} - {1})
+def _columns(run: LoadedRun) -> Sequence[tuple[str, Callable[[Line], str]]]:
+    sets = [("problem set", lambda line: code(line.problem_set) if line.problem_set else "")]
     return [
-        ("model", lambda m: code(m.spec.name)),
-        ("status", lambda m: str(m.status)),
-        ("pass@1 (95 %)", _pass_at_1),
-        *((f"pass@{k}", _pass_at(k)) for k in ks),
-        ("no code", lambda m: percent(m.summary.no_code)),
-        ("truncated", lambda m: percent(m.summary.truncated)),
-        ("faults", lambda m: str(m.summary.faults)),
-        ("judged", lambda m: f"{m.summary.judged} of {m.selected}"),
-        ("response", lambda m: number(m.summary.single_stream.response_s, "s", 2)),
-        ("first token", lambda m: number(m.summary.single_stream.ttft_s, "s", 3)),
-        ("output speed", lambda m: number(m.summary.single_stream.output_tok_s, "tok/s", 0)),
-        ("batch", lambda m: number(m.summary.batch_tok_s, "tok/s", 0)),
-        ("memory", lambda m: costs.memory(run, m).shown or "not measured"),
-        ("utilisation", lambda m: costs.utilisation(run, m).shown or "not measured"),
-        ("energy", lambda m: costs.energy(run, m).shown or "not measured"),
+        ("model", lambda line: code(line.name)),
+        *(sets if has_several_sets(run.lines) else []),
+        ("status", lambda line: str(line.status)),
+        ("pass@1 (95 %)", lambda line: _pass_at_1(line.figures)),
+        *((f"pass@{k}", _pass_at(k)) for k in ks(run.lines)),
+        ("no code", lambda line: percent(line.figures.no_code)),
+        ("truncated", lambda line: percent(line.figures.truncated)),
+        ("faults", lambda line: str(line.figures.faults)),
+        ("judged", judged),
+        ("response", lambda line: number(line.model.summary.single_stream.response_s, "s", 2)),
+        ("first token", lambda line: number(line.model.summary.single_stream.ttft_s, "s", 3)),
+        ("output speed", lambda line: number(line.model.summary.single_stream.output_tok_s, "tok/s", 0)),
+        ("batch", lambda line: number(line.model.summary.batch_tok_s, "tok/s", 0)),
+        ("memory", lambda line: costs.memory(run, line.model).shown or "not measured"),
+        ("utilisation", lambda line: costs.utilisation(run, line.model).shown or "not measured"),
+        ("energy", lambda line: costs.energy(run, line.model).shown or "not measured"),
     ]
 
 
-def _pass_at_1(model: ModelResult) -> str:
-    bounds = interval(model.summary.pass_at_1_interval)
-    return f"{percent(model.summary.pass_at_1)} ({bounds})" if bounds else percent(None)
+def _pass_at_1(figures: SetFigures) -> str:
+    bounds = interval(figures.pass_at_1_interval)
+    return f"{percent(figures.pass_at_1)} ({bounds})" if bounds else percent(None)
 
 
-def _pass_at(k: int) -> Callable[[ModelResult], str]:
-    def cell(model: ModelResult) -> str:
-        found = model.summary.pass_at_k.get(k)
+def _pass_at(k: int) -> Callable[[Line], str]:
+    def cell(line: Line) -> str:
+        found = line.figures.pass_at_k.get(k)
         return percent(found.value if found else None)
 
     return cell
@@ -114,17 +131,9 @@ def _facts(run: LoadedRun, model: ModelResult) -> Iterator[tuple[str, str]]:
     yield "Model", f"{code(spec.model)}{revision}, engine {code(spec.kind)}, asked as {spec.prompt_style}"
     settings = ", ".join(code(f"{key} = {value}") for key, value in spec.engine.items())
     yield "Configuration", settings
-    if figures.pass_at_1 is not None:
-        unrepaired = f"; {percent(figures.pass_at_1_unrepaired)} without repaired programs"
-        yield (
-            "Quality",
-            f"pass@1 {_pass_at_1(model)}{unrepaired}; {figures.solved} of {figures.judged} items pass",
-        )
-        yield (
-            "Outcomes",
-            ", ".join(f"{count} {outcome}" for outcome, count in sorted(figures.outcomes.items())),
-        )
-        yield "Exact match with the canonical solution", percent(figures.exact_match)
+    for problem_set, answers in model.problem_sets.items():
+        where = f" on {code(problem_set)}" if len(model.problem_sets) > 1 else ""
+        yield from _about_answers(where, answers)
     speed = figures.single_stream
     if speed.response_s is not None:
         yield (
@@ -146,21 +155,48 @@ def _facts(run: LoadedRun, model: ModelResult) -> Iterator[tuple[str, str]]:
     yield "To be known", "; ".join(code(note) for note in model.notes)
 
 
+def _about_answers(where: str, figures: SetFigures) -> Iterator[tuple[str, str]]:
+    if figures.pass_at_1 is None:
+        return
+    unrepaired = f"; {percent(figures.pass_at_1_unrepaired)} without repaired programs"
+    solved = f"{figures.solved} of {figures.judged} items pass"
+    yield f"Quality{where}", f"pass@1 {_pass_at_1(figures)}{unrepaired}; {solved}"
+    counts = (f"{count} {outcome}" for outcome, count in sorted(figures.outcomes.items()))
+    yield f"Outcomes{where}", ", ".join(counts)
+    yield f"Exact match with the canonical solution{where}", percent(figures.exact_match)
+
+
 def _infrastructure(run: LoadedRun) -> str:
     manifest = run.manifest
     machine, sandbox = manifest.get("machine") or {}, manifest.get("sandbox") or {}
     gpus = machine.get("gpus") or []
-    said = [f"Devices: {', '.join(map(code, gpus))}" if gpus else "No GPU was used."]
+    said = [f"Devices: {', '.join(map(code, gpus))}{_driver(run)}" if gpus else "No GPU was used."]
     if machine.get("system"):
         said.append(f"Machine: {code(machine['system'])}, {machine.get('cores')} cores")
     versions = ", ".join(f"{name} {version}" for name, version in (manifest.get("versions") or {}).items())
     said += [f"Versions: {code(versions)}"] if versions else []
     said += [f"Sandbox: level {code(sandbox['level'])}"] if sandbox.get("level") else []
+    said += _side_by_side(manifest.get("side_by_side") or {})
     for model in run.models:
         if model.info.load_s is not None:
             facts = "; ".join(f"{key}: {value}" for key, value in model.info.facts.items())
             said.append(f"{code(model.spec.name)} loaded in {model.info.load_s:.1f} s ({code(facts)})")
     return _list(said)
+
+
+def _driver(run: LoadedRun) -> str:
+    drivers = sorted({seen.driver for seen in run.telemetry.values() if seen.driver})
+    return f"; driver {code(' and '.join(drivers))}" if drivers else ""
+
+
+def _side_by_side(told: Mapping[str, Any]) -> list[str]:
+    """Which model had which devices or cores, and which others ran meanwhile."""
+    seats = [
+        f"{code(name)} on {' and '.join(seat['places'])}"
+        + (f", beside {', '.join(map(code, seat['beside']))}" if seat["beside"] else "")
+        for name, seat in (told.get("models") or {}).items()
+    ]
+    return [f"Side by side: {'; '.join(seats)}"] if seats else []
 
 
 def _list(lines: Sequence[str]) -> str:

@@ -18,7 +18,7 @@
     table.tBodies[0].append(...rows);
   };
   for (const table of document.querySelectorAll(".sortable-table")) {
-    [...table.tHead.rows[0].cells].forEach((head, column) => {
+    [...[...table.tHead.rows].at(-1).cells].forEach((head, column) => {
       head.setAttribute("aria-sort", "none");
       head.tabIndex = 0;
       head.addEventListener("click", () => sort(table, head, column));
@@ -43,7 +43,8 @@
   const open = () => {
     const target = location.hash && document.getElementById(location.hash.slice(1));
     const item = target && target.closest("details.item");
-    if (item) { item.open = true; item.scrollIntoView(); }
+    for (let block = item; block; block = block.parentElement.closest("details")) block.open = true;
+    if (item) item.scrollIntoView();
   };
   addEventListener("hashchange", open);
   addEventListener("load", open);

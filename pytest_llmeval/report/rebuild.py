@@ -18,10 +18,13 @@ from pathlib import Path
 import pytest
 
 from pytest_llmeval.errors import LLMEvalError
-from pytest_llmeval.judged import explain
-from pytest_llmeval.report.files import write_reports
+from pytest_llmeval.gate.commands import add_judging_arguments, judge_folder
+from pytest_llmeval.items.judged import explain
+from pytest_llmeval.merging import merge_runs
+from pytest_llmeval.printable import safe
+from pytest_llmeval.report.files import write, write_reports
+from pytest_llmeval.report.headline import what_is_missing
 from pytest_llmeval.report.html import HtmlHooks
-from pytest_llmeval.report.text import safe
 from pytest_llmeval.runs import LoadedRun, load_run
 from pytest_llmeval.schema import Record, RecordId
 from pytest_llmeval.store import SUMMARY, document
@@ -30,25 +33,63 @@ PLUGINS = ("pytest_metadata.plugin", "pytest_html.plugin")
 
 
 def command(arguments: Sequence[str]) -> int:
-    """`python -m pytest_llmeval report RUN`."""
-    parser = argparse.ArgumentParser(prog="python -m pytest_llmeval report", description=__doc__)
-    parser.add_argument("run", type=Path, help="the folder of a run, e.g. reports/latest")
-    parser.add_argument("--summary", type=Path, metavar="FILE", help="also write a CI job's summary to FILE")
-    given = parser.parse_args(arguments)
-    run = load_run(given.run)
-    rebuild(run)
-    write_reports(run, given.summary, environ={})
+    """`python -m pytest_llmeval report RUN [RUN ...]`: 0, or 1 where a gate fails or problems are missing."""
+    given = _parser().parse_args(arguments)
+    several = len(given.runs) > 1
+    folder = (
+        merge_runs(given.runs, given.reports or given.runs[0].resolve().parent) if several else given.runs[0]
+    )
+    run = load_run(folder)
     sys.stdout.write(f"{run.folder}\n")
-    return 0
+    write_summary(run)  # the gate reads it, and the page what the gate finds
+    failed = judge_folder(run.folder, given, keep=True) if given.baseline or given.rule else 0
+    write_page(run)
+    write_reports(run, given.summary, environ={})
+    if missing := what_is_missing(run):
+        sys.stderr.write(f"{safe(missing)}\n")
+    return 1 if failed or missing else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pytest_llmeval report", description=__doc__)
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN",
+        help="the folder of a run, e.g. reports/latest; of several (shards, or models that were evaluated on "
+        "different machines) one new run is made",
+    )  # fmt: skip
+    parser.add_argument(
+        "--reports", type=Path, metavar="DIR", help="where a new run is written (default: beside the first)"
+    )
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="also write a CI job's summary to FILE")
+    add_judging_arguments(parser)
+    return parser
 
 
 def rebuild(run: LoadedRun) -> None:
     """Write a run's page and its summary.json anew.
 
     Raises:
-        LLMEvalError: pytest could not make the page.
+        LLMEvalError: pytest could not make the page, or a file cannot be written.
     """
-    (run.folder / SUMMARY).write_text(document(run.summary), encoding="ascii")
+    write_summary(run)
+    write_page(run)
+
+
+def write_summary(run: LoadedRun) -> None:
+    """Write summary.json anew.
+
+    Raises:
+        LLMEvalError: it cannot be written.
+    """
+    write(run.folder / SUMMARY, document(run.summary))
+
+
+def write_page(run: LoadedRun) -> None:
+    """Write report.html anew.
+
+    Raises:
+        LLMEvalError: pytest could not make it.
+    """
     path = run.folder / "report.html"
     arguments = [f"--html={path}", "--self-contained-html", "-c", os.devnull, f"--rootdir={run.folder}"]
     plugins = [argument for name in PLUGINS for argument in ("-p", name)]

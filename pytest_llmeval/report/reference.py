@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pytest_llmeval.costs import Costs
 from pytest_llmeval.report.leaderboard import NOT_MEASURED, number
-from pytest_llmeval.results import ModelResult
+from pytest_llmeval.runs.costs import Costs
+from pytest_llmeval.runs.results import ModelResult
 from pytest_llmeval.telemetry.roofline import SpeedOfLight
 
 GIB = 1 << 30
@@ -14,6 +14,10 @@ NOT_AVAILABLE = "not available"
 HEADINGS = (
     *("model", "status", "response", "output speed", "of the limit", "batch", "memory to serve"),
     *("device memory", "host memory", "busy", "J / 1000 tokens", "J / solved"),
+)
+MEMORY_HEADINGS = (
+    *("model", "where", "weights", "peak activations", "graphs", "KV pool", "for"),
+    *("KV in use at peak", "device total"),
 )
 
 
@@ -40,25 +44,54 @@ def _row(result: ModelResult, costs: Costs) -> tuple[str, ...]:
     )
 
 
-def conditions(results: Sequence[ModelResult], costs: Mapping[str, Costs]) -> list[str]:
-    """How the figures came about, and why others are missing."""
+def memory_table(costs: Mapping[str, Costs]) -> list[tuple[str, ...]]:
+    """Where each model's memory went; no table where no engine tells."""
+    rows = [_memory_row(model, one) for model, one in costs.items() if one.memory]
+    return [MEMORY_HEADINGS, *rows] if rows else []
+
+
+def _memory_row(model: str, costs: Costs) -> tuple[str, ...]:
+    memory = costs.memory
+    assert memory is not None
+    used = costs.kv_peak_share
+    return (
+        model,
+        memory.where,
+        gib(memory.weights_bytes),
+        gib(memory.activation_peak_bytes),
+        gib(memory.graphs_bytes),
+        gib(memory.kv_pool_bytes),
+        figure(memory.kv_pool_tokens, "tokens", 0),
+        f"{100 * used:.1f} %" if used is not None else NOT_AVAILABLE,
+        gib(memory.total_bytes),
+    )
+
+
+def conditions(results: Sequence[ModelResult]) -> tuple[str, ...]:
+    """How the figures of the table came about."""
     probed = max((result.summary.single_stream.requests for result in results), default=0)
-    said = [
-        f"response, output speed: means of {probed} requests sent one at a time; batch: all output tokens over its "
-        "wall time",
+    alone = f"response, output speed: means of {probed} requests sent one at a time; " if probed else ""
+    return (
+        f"{alone}batch: all output tokens over its wall time",
         "memory to serve: weights, peak activations and the KV cache in use; device memory: all that was held, "
         "reserved or used; host memory: resident, of the engine's processes",
-    ]
-    sources = sorted({source for one in costs.values() if (source := one.energy_source)})
-    if sources:
-        said.append(
-            f"busy, energy: of the batch, whole boards with idle power; energy by {', '.join(sources)}"
-        )
-    reasons: dict[str, list[str]] = {}
+        "busy, energy: of the batch",
+    )
+
+
+def sources(costs: Mapping[str, Costs]) -> tuple[str, ...]:
+    """Where joules come from, where there are any."""
+    found = sorted({source for one in costs.values() if (source := one.energy_source)})
+    return (f"energy: whole boards, idle power included, by {', '.join(found)}",) if found else ()
+
+
+def reasons(costs: Mapping[str, Costs]) -> tuple[str, ...]:
+    """Why figures are not available, each reason once with the models it holds for."""
+    found: dict[str, list[str]] = {}
     for model, one in costs.items():
         for what, why in one.why.items():
-            reasons.setdefault(f"{what}: {NOT_AVAILABLE}: {why}", []).append(model)
-    return said + [f"{reason} ({', '.join(models)})" for reason, models in reasons.items()]
+            found.setdefault(f"{what}: {NOT_AVAILABLE}: {why}", []).append(model)
+    return tuple(f"{reason} ({', '.join(models)})" for reason, models in found.items())
 
 
 def share(limit: SpeedOfLight | None) -> str:

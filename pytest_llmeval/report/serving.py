@@ -19,8 +19,8 @@ TITLES = {
 }
 
 
-def tables(measurements: Sequence[Measurement]) -> list[tuple[str, Table]]:
-    """(title, headings and rows) of each kind that was measured."""
+def tables(measurements: Sequence[Measurement]) -> list[tuple[str, Table, tuple[str, ...]]]:
+    """(title, headings and rows, conditions) of each kind that was measured."""
     rows: dict[str, Callable[[list[Measurement]], Table]] = {
         "latency": latency,
         "throughput": throughput,
@@ -28,13 +28,33 @@ def tables(measurements: Sequence[Measurement]) -> list[tuple[str, Table]]:
         "memory": memory,
     }
     found = {kind: [one for one in measurements if one.kind == kind] for kind in rows}
-    return [(TITLES[kind], rows[kind](of_kind)) for kind, of_kind in found.items() if of_kind]
+    return [
+        (TITLES[kind], rows[kind](of_kind), (conditions(of_kind),))
+        for kind, of_kind in found.items()
+        if of_kind
+    ]
+
+
+def conditions(measurements: list[Measurement]) -> str:
+    """What was asked, in one line."""
+    prompts, answers = (
+        ", ".join(map(str, sorted({getattr(one, name) for one in measurements})))
+        for name in ("prompt_tokens", "output_tokens")
+    )
+    return (
+        f"prompts of {prompts} random tokens, no two alike; answers of exactly {answers}; prefix cache emptied and "
+        "engine warmed up before each measurement, nothing else of the run at work"
+    )
 
 
 def latency(measurements: list[Measurement]) -> Table:
-    headings = ("model", "prompt", "output", "requests", "first token p50", "p95", "per token p50", "p95")
+    spreads = [
+        f"{what} {which}"
+        for what in ("first token", "between tokens", "response")
+        for which in ("p50", "p95")
+    ]
     return [
-        (*headings, "response p50", "p95", "output speed", "of the limit"),
+        ("model", "prompt", "output", "requests", *spreads, "output speed", "of the limit"),
         *(
             (
                 one.model,
@@ -53,17 +73,22 @@ def latency(measurements: list[Measurement]) -> Table:
 
 def throughput(measurements: list[Measurement]) -> Table:
     marked = knees(measurements)
-    headings = ("model", "at a time", "requests", "output", "first token p50", "p95", "p99")
+    percentiles = ("p50", "p95", "p99")
     return [
-        (*headings, "between tokens p50", "p95", "p99", "busy", "J / 1000 tokens"),
+        (
+            *("model", "at a time", "requests", "output"),
+            *(f"first token {one}" for one in percentiles),
+            *(f"between tokens {one}" for one in percentiles),
+            *("busy", "J / 1000 tokens"),
+        ),
         *(
             (
                 one.model,
                 f"{one.concurrency}{' (knee)' if marked.get(one.model) == one.concurrency else ''}",
                 str(one.requests),
                 figure(one.output_tok_s, "tok/s", 0),
-                *_ms(_of(one.latencies, "ttft_s"), "p50", "p95", "p99"),
-                *_ms(_of(one.latencies, "itl_s"), "p50", "p95", "p99"),
+                *_ms(_of(one.latencies, "ttft_s"), *percentiles),
+                *_ms(_of(one.latencies, "itl_s"), *percentiles),
                 figure(_of(one.costs, "busy_percent"), "%", 0),
                 figure(one.joules_per_1000_tokens, "J", 0),
             )

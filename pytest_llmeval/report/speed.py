@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-from pytest_llmeval.costs import costs_of
 from pytest_llmeval.report import reference, serving
 from pytest_llmeval.report.text import html, table_html
-from pytest_llmeval.results import ModelResult
-from pytest_llmeval.serving import measurements
+from pytest_llmeval.runs import LoadedRun
 
 
 @dataclass(frozen=True)
@@ -22,16 +19,24 @@ class Section:
     notes: tuple[str, ...] = ()
 
 
-def sections(results: Sequence[ModelResult], folder: Path) -> list[Section]:
-    """Everything a run's folder tells of speed and costs; empty where no model was opened."""
-    asked = [result for result in results if result.selected and (folder / "telemetry").is_dir()]
-    costs = {result.spec.name: costs_of(result, folder) for result in asked}
+def sections(run: LoadedRun) -> list[Section]:
+    """Everything a run tells of speed and costs; empty where no model was watched and nothing measured."""
+    measured = {one.model for one in run.measurements}
+    asked = [model for model in run.models if model.selected and run.telemetry]
+    named = [m.spec.name for m in run.models if m in asked or m.spec.name in measured]
+    costs = {name: run.costs[name] for name in named}
     found = []
     if asked:
-        notes = tuple(reference.conditions(asked, costs))
-        found.append(Section("speed, memory, energy", reference.table(asked, costs), notes))
-    for title, rows in serving.tables(measurements.read(folder / "serving")):
-        found.append(Section(f"serving: {title}", rows))
+        found.append(
+            Section("speed, memory, energy", reference.table(asked, costs), reference.conditions(asked))
+        )
+    if rows := reference.memory_table(costs):
+        found.append(Section("memory, as the engine tells it", rows))
+    for title, rows, conditions in serving.tables(run.measurements):
+        found.append(Section(f"serving: {title}", rows, conditions))
+    if found:
+        missing = reference.reasons(costs)
+        found[-1] = replace(found[-1], notes=(*found[-1].notes, *reference.sources(costs), *missing))
     return found
 
 

@@ -72,9 +72,8 @@ class Chart:
     height: int = HEIGHT
     y_labels: Sequence[str] = ()  # names in rows instead of a scale
     shapes: list[str] = field(default_factory=list)
-    words: list[tuple[float, float, float]] = field(
-        default_factory=list
-    )  # left, top, width of what was written
+    words: list[tuple[float, float, float]] = field(default_factory=list)
+    """Left, top and width of what was written."""
 
     def px(self, value: float) -> float:
         return LEFT + self.x.share(value) * (WIDTH - LEFT - RIGHT)
@@ -85,8 +84,8 @@ class Chart:
     def add(self, shape: str) -> None:
         self.shapes.append(shape)
 
-    def line(self, points: Sequence[tuple[float, float]], series: int) -> None:
-        path = " ".join(f"{self.px(x):.1f},{self.py(y):.1f}" for x, y in points)
+    def line(self, points: Sequence[tuple[float, float]], series: int, shift_px: float = 0.0) -> None:
+        path = " ".join(f"{self.px(x) + shift_px:.1f},{self.py(y):.1f}" for x, y in points)
         dash = DASHES[series % len(DASHES)]
         self.add(f'<polyline class="line s{series % SERIES}" stroke-dasharray="{dash}" points="{path}"/>')
 
@@ -125,10 +124,10 @@ class Chart:
     def _is_free(self, left: float, top: float, wide: float) -> bool:
         return all(abs(top - t) >= 12 or left > le + w or le > left + wide for le, t, w in self.words)
 
-    def legend(self, names: Sequence[tuple[int, str]]) -> None:
-        """Samples of lines with their names, in the lower right corner."""
+    def legend(self, names: Sequence[tuple[int, str]], on_the_left: bool = False) -> None:
+        """Samples of lines with their names, in the lower right corner, or left where lines fall to the right."""
         wide = CHARACTER_PX * max((len(name) for _, name in names), default=0)
-        left = WIDTH - RIGHT - wide - 40
+        left = LEFT + 10 if on_the_left else WIDTH - RIGHT - wide - 40
         for row, (series, name) in enumerate(reversed(names)):
             y = self.height - BOTTOM - 12 - 16 * row
             dash = DASHES[series % len(DASHES)]

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from pytest_llmeval.errors import LLMEvalError, SandboxFault
+from pytest_llmeval.printable import printed
 from pytest_llmeval.report import leaderboard, lengths
-from pytest_llmeval.report.text import safe
-from pytest_llmeval.results import ModelResult
+from pytest_llmeval.report.columns import fitted, wrapped
+from pytest_llmeval.report.headline import headlines
 from pytest_llmeval.run import Run
+from pytest_llmeval.runs.results import ModelResult, lines_of
 from pytest_llmeval.schema import PassRule
 
 QUIET_INTERVAL_S = 30.0
 
 
 def plan_lines(run: Run) -> list[str]:
-    """`llmeval: tiny_coder × 164`: which models meet how many problems."""
-    models = ", ".join(f"{name} × {len(tasks)}" for name, tasks in run.plan.items())
-    return [f"llmeval: {models}", *_alike(run)]
+    """`llmeval: tiny_coder × 164`: which models meet how many problems, and which are measured only."""
+    models = ", ".join(
+        f"{name} × {len(tasks)}" if tasks else f"{name}, to be measured" for name, tasks in run.plan.items()
+    )
+    part = f" (shard {run.options.shard})" if run.options.shard else ""
+    return [f"llmeval: {models}{part}", *_alike(run)]
+
+
+def empty_shard_line(run: Run) -> str:
+    """Why nothing runs, where other shards have all there is."""
+    problems = len({task.problem for tasks in run.whole.values() for task in tasks})
+    return (
+        f"llmeval: shard {run.options.shard} holds none of the {problems} selected problems: nothing to ask"
+    )
 
 
 def _alike(run: Run) -> list[str]:
@@ -47,7 +62,7 @@ def resume_lines(run: Run) -> list[str]:
         )
         if len(reuse.answers) < reuse.wanted and reuse.differences:
             lines.append(f"resume: {name}: asked again, because {'; '.join(reuse.differences)}")
-    return [safe(line) for line in lines]
+    return [printed(line) for line in lines]
 
 
 def sandbox_lines(run: Run) -> list[str]:
@@ -59,7 +74,9 @@ def sandbox_lines(run: Run) -> list[str]:
     if isolation is None:
         return []
     missing = f"; missing: {', '.join(isolation.missing)}" if isolation.missing else ""
+    ray = [f"ray: {run.machines.on_ray.headline()}"] if run.machines.on_ray else []
     return [
+        *ray,
         f"sandbox: level {isolation.level} by {isolation.means}, network {isolation.network}, files {isolation.files}, "
         f"verdict {isolation.verdict}",
         f"sandbox: proven: {', '.join(isolation.proven) or 'nothing'}{missing}",
@@ -88,7 +105,7 @@ class LiveLine:
         if reporter.isatty or news:
             self._stage, self._told_at, self._shown = stage, time.monotonic(), True
             with self._past_capture():
-                _write_line(reporter, safe(f"{stage}, {detail}"))
+                _write_line(reporter, printed(f"{stage}, {detail}"))
 
     def _past_capture(self) -> contextlib.AbstractContextManager[None]:
         """pytest's capture would keep the line for the report of the item that waits."""
@@ -108,7 +125,8 @@ class LiveLine:
 
 def _write_line(reporter: Any, line: str) -> None:
     if reporter.isatty:
-        reporter.rewrite(line, erase=True)
+        room = shutil.get_terminal_size().columns - 1  # what wraps cannot be rewritten
+        reporter.rewrite(line if len(line) <= room else f"{line[: room - 1]}…", erase=True)
     else:
         reporter.ensure_newline()
         reporter.write_line(line)
@@ -124,12 +142,14 @@ def _give_line_back(reporter: Any, nodeid: str) -> None:
         reporter.write_fspath_result(nodeid, "")
 
 
-def write_files(run: Run) -> None:
-    """report.md and the job's summary; one that cannot be written is a line, because the run itself is safe."""
+def write_files(run: Run, config: pytest.Config) -> None:
+    """report.md, a job's summary, JUnit properties; what cannot be written is a line: the run itself is safe."""
     if run.loaded is None:
         return
     from pytest_llmeval.report.files import write_reports
+    from pytest_llmeval.report.junit import add_properties
 
+    add_properties(config, run.loaded)
     try:
         write_reports(run.loaded, run.options.summary)
     except LLMEvalError as error:
@@ -137,30 +157,47 @@ def write_files(run: Run) -> None:
 
 
 def write_summary(reporter: pytest.TerminalReporter, run: Run) -> None:
-    """The leaderboard, the reasons behind what is not complete, and where the run lies."""
-    if not run.states:
+    """The leaderboard, the reasons behind what is not complete, and where the run lies; with -q no more than that."""
+    if not run.used:
         return
     results = list(run.results())
     asked = [result for result in results if result.selected] or results
-    reporter.section("leaderboard")
-    for line in table(leaderboard.table(asked)):
-        reporter.write_line(safe(line))
-    if conditions := leaderboard.conditions(results, PassRule(run.options.passing)):
-        reporter.write_line(conditions)
-    if rows := lengths.table(results):
-        reporter.section(lengths.TITLE)
-        for line in table(rows):
-            reporter.write_line(safe(line))
-    for result in results:
-        if result.reason:
-            reporter.write_line(safe(f"{result.spec.name}: {_first_line(result)}"))
-        for note in result.notes:
-            reporter.write_line(safe(f"{result.spec.name}: note: {note}"))
-    _write_sections(reporter, results, run)
-    if run.used:
-        reporter.write_line(f"run: {run.store.folder}")
+    writer = _Writer(reporter)
+    lines = list(lines_of(asked))
+    writer.section("leaderboard")
+    for sentence in headlines(run.loaded) if run.loaded else ():
+        writer.text(sentence)
+    writer.table(leaderboard.table(lines), keys=2 if leaderboard.has_several_sets(lines) else 1)
+    writer.text(leaderboard.conditions(results, PassRule(run.options.passing)))
+    if writer.quiet:
+        writer.reasons(results)
+    else:
+        _write_in_full(writer, results, run)
+    reporter.write_line(f"run: {run.folder}")
     for error in run.unwritten:
-        reporter.write_line(safe(f"ERROR: {error}"), red=True)
+        reporter.write_line(printed(f"ERROR: {error}"), red=True)
+    _write_annotations(reporter, run)
+
+
+def _write_in_full(writer: _Writer, results: list[ModelResult], run: Run) -> None:
+    """Accuracy by length, notes, speed, memory, energy, and what the measuring suites found."""
+    from pytest_llmeval.report import speed  # reads what a run left: nothing for one that only collects
+
+    if rows := lengths.table(list(lines_of(results))):
+        writer.section(lengths.TITLE)
+        writer.table(rows, keys=2)
+    writer.reasons(results)
+    for result in results:
+        for note in result.notes:
+            writer.text(f"{result.spec.name}: note: {note}")
+    for section in speed.sections(run.loaded) if run.loaded else []:
+        writer.section(section.title)
+        writer.table(section.rows)
+        for note in section.notes:
+            writer.text(note)
+
+
+def _write_annotations(reporter: pytest.TerminalReporter, run: Run) -> None:
     if run.loaded:
         from pytest_llmeval.report.files import github_commands
 
@@ -168,27 +205,27 @@ def write_summary(reporter: pytest.TerminalReporter, run: Run) -> None:
             reporter.write_line(line)
 
 
-def _write_sections(reporter: pytest.TerminalReporter, results: list[ModelResult], run: Run) -> None:
-    """Speed, memory, energy, and what the measuring suites found."""
-    from pytest_llmeval.report import speed  # reads what a run left: nothing for one that only collects
+class _Writer:
+    """Lines that fit the terminal, with nothing in them that could steer it."""
 
-    for section in speed.sections(results, run.folder) if run.used else []:
-        reporter.section(section.title)
-        for line in (*table(section.rows), *section.notes):
-            reporter.write_line(safe(line))
+    def __init__(self, reporter: pytest.TerminalReporter) -> None:
+        self._reporter = reporter
+        self._width = shutil.get_terminal_size().columns  # what pytest goes by
+        self.quiet = reporter.config.get_verbosity() < 0
 
+    def section(self, title: str) -> None:
+        self._reporter.section(title)
 
-def _first_line(result: ModelResult) -> str:
-    return result.reason.splitlines()[0]
+    def table(self, rows: Sequence[Sequence[str]], keys: int = 1) -> None:
+        for line in fitted([[printed(cell) for cell in row] for row in rows], self._width, keys):
+            self._reporter.write_line(line)
 
+    def text(self, text: str) -> None:
+        for line in wrapped(printed(text), self._width) if text else ():
+            self._reporter.write_line(printed(line))  # once more: what was in its middle may now begin a line
 
-def table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows as lines with aligned columns; the first column to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    def reasons(self, results: Sequence[ModelResult]) -> None:
+        """Why a model is not complete, in a line; the whole reason stands at its first error."""
+        for result in results:
+            if result.reason:
+                self.text(f"{result.spec.name}: {result.reason.splitlines()[0]}")

@@ -1,28 +1,14 @@
-"""Text that a model may have written, made harmless for terminals, pages and Markdown; tables of it."""
+"""Text that a model may have written, made harmless for pages and Markdown; tables of it."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from html import escape
 
-_KEPT = {"\n", "\t"}
-_SUSPICIOUS = re.compile(r"[^\n\t -~]")  # all but plain ASCII is looked up
-# Control, format (bidi overrides, zero width), surrogate, private use, unassigned.
-_HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn"}
+from pytest_llmeval.printable import safe
 
-
-def safe(text: str) -> str:
-    r"""`text` with control, bidi and surrogate characters spelled as \x1b, \u202e and the like."""
-    return _SUSPICIOUS.sub(lambda found: _spelled(found[0]), text)
-
-
-def _spelled(character: str) -> str:
-    if character in _KEPT or unicodedata.category(character) not in _HIDDEN_CATEGORIES:
-        return character
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+DENSE = 10  # columns; more of them are written smaller
 
 
 def html(text: object) -> str:
@@ -56,8 +42,18 @@ def table_html(rows: Sequence[Sequence[str]]) -> str:
     """The first row is the headings; nothing in a cell takes effect."""
     headings, *body = rows
     head = "".join(f"<th scope=col>{html(cell)}</th>" for cell in headings)
-    lines = "".join("<tr>" + "".join(f"<td>{html(cell)}</td>" for cell in row) + "</tr>" for row in body)
-    return f"<div class=scroll><table class=board><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
+    lines = "".join(
+        "<tr>"
+        + "".join(
+            f"<td data-l='{html(label)}'><div>{html(cell)}</div></td>"
+            for label, cell in zip(headings, row, strict=True)
+        )
+        + "</tr>"
+        for row in body
+    )
+    dense = " dense" if len(headings) > DENSE else ""
+    table = f"<table class='board{dense}'><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+    return f"<div class=scroll>{table}</div>"
 
 
 def table_markdown(rows: Sequence[Sequence[str]]) -> str:

@@ -1,30 +1,26 @@
-"""Which cores a sample that runs alone has to itself, and which are left to the others."""
+"""The physical cores of this machine: a sample that runs alone has one to itself, with all its hardware threads."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 _TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 
-
-@dataclass(frozen=True, slots=True)
-class Lanes:
-    """A physical core, all its threads, and the rest of the machine."""
-
-    alone: tuple[int, ...]
-    others: tuple[int, ...]
+Lane = tuple[int, ...]
 
 
-def lanes() -> Lanes | None:
-    """A core to spare among those that this process may use; None where there is only one."""
+def lanes() -> tuple[Lane, ...]:
+    """The physical cores that this process may use, each as its processors; none where that is not known."""
     if not hasattr(os, "sched_getaffinity"):
-        return None
+        return ()
     allowed = os.sched_getaffinity(0)
-    core = _threads_beside(max(allowed)) & allowed
-    others = allowed - core
-    return Lanes(tuple(sorted(core)), tuple(sorted(others))) if others else None
+    return tuple(sorted({tuple(sorted(_threads_beside(cpu) & allowed)) for cpu in allowed}))
+
+
+def usable() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _threads_beside(cpu: int) -> set[int]:

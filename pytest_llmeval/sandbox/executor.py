@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import sys
 import threading
@@ -14,12 +13,13 @@ from functools import partial
 
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox import selftest
-from pytest_llmeval.sandbox.cores import lanes
+from pytest_llmeval.sandbox.calibration import fitted
+from pytest_llmeval.sandbox.cores import lanes, usable
 from pytest_llmeval.sandbox.interpreter import Interpreter, describe
 from pytest_llmeval.sandbox.isolation import Isolation, Level
 from pytest_llmeval.sandbox.jobs import Batch, Job, Jobs, fault
 from pytest_llmeval.sandbox.launch import Means
-from pytest_llmeval.sandbox.limits import Limits, calibrated
+from pytest_llmeval.sandbox.limits import Limits
 from pytest_llmeval.sandbox.worker import Calls, Task, Unclear, Worker
 from pytest_llmeval.schema import Outcome, Problem, Program, Verdict
 
@@ -29,7 +29,9 @@ CHOICES = {
     "require-A": (Level.NAMESPACES,),
     **{level.value: (level,) for level in Level},
 }
-CALIBRATION_FACTOR = 10.0
+# Of the general wall limit, which is far from what right programs take: endless ones are told from others at less cost,
+# and the try that decides has the whole of it. Limits of one problem may be near to what its solutions take.
+FIRST_TRY = 1 / 3
 LOSSES_ALLOWED = 1
 
 
@@ -43,15 +45,20 @@ class Executor:
         limits: Limits | None = None,
         python: str = sys.executable,
         site: Iterable[str] = (),
+        engines_use: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`python` runs the samples; `site` names the package directories they may import from."""
+        """`python` runs the samples; `site` names the package directories they may import from.
+
+        `engines_use` counts the processors that engines of this run keep busy at the moment: samples keep off so
+        many, up to half of all.
+        """
         if level not in CHOICES:
             raise SandboxFault(f"unknown sandbox level {level!r}; there are: {', '.join(CHOICES)}")
         self._choice = level
-        self._workers = workers or _cores()
+        self._workers = workers or usable()
         self._limits = limits or Limits()
         self._python, self._site = python, tuple(site)
-        self._jobs = Jobs(self._workers, lanes())
+        self._jobs = Jobs(self._workers, lanes(), engines_use)
         self._calls = Calls()
         self._started: list[_Thread] = []
         self._isolation: Isolation | None = None
@@ -124,7 +131,9 @@ class Executor:
 
     def submit(self, program: Program, problem: Problem, limits: Limits | None = None) -> Future[Verdict]:
         """The verdict of `program`, in time. Callable from any thread; the future always resolves."""
-        job = Job(Task(program, problem, limits or self._limits.lasting(problem.wall_s)))
+        whole = limits or self._limits.lasting(problem.wall_s)
+        first = replace(whole, wall_s=whole.wall_s * FIRST_TRY) if whole is self._limits else whole
+        job = Job(Task(program, problem, first), whole)
         job.future.set_running_or_notify_cancel()
         if not self._jobs.add(job):
             job.resolve(fault("the sandbox was closed"))
@@ -132,13 +141,7 @@ class Executor:
 
     def calibrate(self, problems: Iterable[Problem]) -> Limits:
         """Fit the wall limit to this machine: what the slowest canonical solution takes, times a factor."""
-        futures = [self.submit(Program(p.prompt + p.canonical_solution, "canonical"), p) for p in problems]
-        verdicts = [future.result() for future in futures]
-        self._limits = calibrated(
-            self._limits,
-            [v.wall_s for v in verdicts if v.passed and v.wall_s is not None],
-            CALIBRATION_FACTOR,
-        )
+        self._limits = fitted(self._limits, problems, self.submit)
         return self._limits
 
     def close(self) -> None:
@@ -146,11 +149,6 @@ class Executor:
         _stop(self._jobs, self._started)
         for thread in self._started:
             thread.join()
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _stop(jobs: Jobs, threads: list[_Thread]) -> None:
@@ -235,8 +233,7 @@ class _Thread(threading.Thread):
             job.task = replace(job.task, live=True)
             self._requeue(job, first=True)
         elif verdict.outcome is Outcome.TIMEOUT and not job.alone:
-            job.alone = True  # others may have slowed it down: once more with a core to itself
-            job.task = replace(job.task, live=True, alone=True)
+            job.be_alone()  # others may have slowed it down
             self._requeue(job)
         else:
             job.resolve(verdict)

@@ -1,8 +1,8 @@
-"""What one sample may use, and how the wall limit is fitted to the machine it runs on."""
+"""What one sample may use."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -29,6 +29,11 @@ class Limits:
     output_bytes: int = 32 * MIB
     output_kept_bytes: int = 64 << 10
 
+    @classmethod
+    def of(cls, given: Mapping[str, float]) -> Limits:
+        """The defaults, but for what is given by name; whole numbers where a field wants them."""
+        return cls(**given)  # type: ignore[arg-type]
+
     def lasting(self, wall_s: float | None) -> Limits:
         """These, with at least `wall_s` of time where that is given; CPU time never ends a sample sooner."""
         if wall_s is None or wall_s <= self.wall_s:
@@ -39,9 +44,3 @@ class Limits:
     def resolved(self) -> Limits:
         """The same limits with every figure in its place."""
         return self if self.cpu_s is not None else replace(self, cpu_s=ceil(2 * self.wall_s) + 2)
-
-
-def calibrated(limits: Limits, canonical_wall_s: Sequence[float], factor: float) -> Limits:
-    """Limits that leave the slowest canonical solution `factor` times its wall time, and never less."""
-    slowest_s = max(canonical_wall_s, default=0.0)
-    return replace(limits, wall_s=max(limits.wall_s, round(slowest_s * factor, 1)))

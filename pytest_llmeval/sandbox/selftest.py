@@ -59,7 +59,7 @@ assert refused(lambda: os.execv("/bin/true", ["true"]))
     "signals": """
 import os, signal
 parent = os.getppid()
-for victim in {{parent, 1, {parent}}} - {{0}}:
+for victim in {{parent, 1, {parent}}} - {{0, os.getpid()}}:
     for number in (signal.SIGTERM, signal.SIGKILL):
         refused(lambda: os.kill(victim, number))
 """,

@@ -69,6 +69,8 @@ def _outcome(report: dict[str, Any], judgement: Judgement, limits: Limits) -> tu
     if judgement.outcome == "lost":
         return _lost(int(judgement.detail))
     if judgement.outcome == "ended":
+        if report["cpu_s"] > (limits.resolved().cpu_s or 0):  # it ignored SIGXCPU
+            return _ended(-signal.SIGXCPU)
         if report["status"] == "done" and report["code"] == -signal.SIGKILL:  # alive until we killed it
             return Outcome.KILLED, "it closed its channel to the tests"
         return _ended(report["code"])

@@ -26,6 +26,7 @@ from pytest_llmeval.schema import Channel, Problem, Program, Verdict
 
 GRACE_S = 120.0  # how late a report may be on a busy machine; a zygote that died is noticed at once
 TOLD_BYTES = 64 << 20  # of tests that a worker's checker holds
+CHECKER_LIFETIME = 4096  # samples, then another takes its place
 SENT_AHEAD = 2  # samples at a zygote: one runs, one waits, so that it never idles
 SENT_AHEAD_BYTES = 32 << 10  # larger sources wait for their turn: the socket must never be full on both sides
 PACKETS = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
@@ -93,7 +94,7 @@ class Worker:
             roles: tuple[dict[str, Any], ...] = (
                 {"role": "candidates", "link": candidates_link.fileno(), "preload": PRELOAD},
                 {"role": "checkers", "link": checkers_link.fileno(), "preload": CHECKER_PRELOAD}
-                | {"verdicts": verdicts.fileno()},
+                | {"verdicts": verdicts.fileno(), "lifetime": CHECKER_LIFETIME},
             )
             try:
                 for role in roles:
@@ -121,7 +122,7 @@ class Worker:
             for index, task in enumerate(tasks):
                 while sent < len(tasks) and _may_send(tasks[sent], sent - index):
                     message = _message(first_id + sent, tasks[sent])
-                    self._candidates.send(message | {"cores": self._cores})
+                    self._candidates.send(message | {"cores": self._cores}, _program(tasks[sent]))
                     sent += 1
                 patience_s = task.limits.wall_s * (LONGEST if task.alone else 1) + GRACE_S
                 report, output = self._candidates.receive_report(patience_s)
@@ -240,20 +241,22 @@ def _tests_message(problem: Problem) -> dict[str, Any]:
 
 def _message(sample_id: int, task: Task) -> dict[str, Any]:
     problem = task.problem
-    message: dict[str, Any] = {
+    return {
         "id": sample_id,
-        "source": task.program.source,
+        "inline": problem.channel is Channel.INLINE,
         "entry_point": problem.entry_point,
         "limits": _limits_message(task.limits),
         "live": task.live,
         "patient": task.alone,
-    }
-    if problem.channel is Channel.INLINE:
-        return message | {"test": problem.test}
-    return message | {
         "mutates_arguments": problem.mutates_arguments,
         "opaque_answers": problem.opaque_answers,
     }
+
+
+def _program(task: Task) -> bytes:
+    """What the sample's process alone may read: the program, and its tests where they share the process."""
+    tests = [task.problem.test] if task.problem.channel is Channel.INLINE else []
+    return json.dumps([task.program.source, *tests]).encode("ascii")
 
 
 def _verdict(

@@ -18,7 +18,7 @@ START_TIMEOUT_S = 180.0  # on a busy machine; a zygote that dies while it starts
 DEATH_TIMEOUT_S = 10.0
 ENCLOSING = ("kernel", "seccomp", "enclose")
 MODULES = (
-    "chance", "pages", "kernel", "seccomp", "landlock", "wire", "codec", "explain", "candidate", "inline",
+    "chance", "pages", "kernel", "seccomp", "landlock", "wire", "residue", "codec", "explain", "candidate", "inline",
     "purity", "answers", "checker", "confine", "checkers", "patience", "zygote",
 )  # fmt: skip
 

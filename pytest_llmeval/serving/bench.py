@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pytest_llmeval.devices import read_together
 from pytest_llmeval.engines import Engine, EngineInfo
 from pytest_llmeval.errors import NotMeasurableError
+from pytest_llmeval.items.benchmarking import VirtualClock, replay
 from pytest_llmeval.metrics.latency import Limits
 from pytest_llmeval.schema import ModelSpec, Request
 from pytest_llmeval.serving.loads import Answers, closed_loop, open_loop
 from pytest_llmeval.serving.measurements import Kind, Measurement, append, measured, within
 from pytest_llmeval.serving.requests import RequestMaker, vocabulary_of
 from pytest_llmeval.telemetry.figures import PhaseFigures
-from pytest_llmeval.telemetry.roofline import SpeedOfLight, bandwidth_of, shape_of, speed_of_light
+from pytest_llmeval.telemetry.roofline import (
+    SpeedOfLight,
+    bandwidth_of,
+    draws_several,
+    kv_value_bytes,
+    shape_of,
+    speed_of_light,
+)
 from pytest_llmeval.telemetry.watch import Watch
 
 Notify = Callable[[str, str], None]
-BYTES_OF = {"float32": 4, "bfloat16": 2, "float16": 2, "half": 2}
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class Bench:
     watch: Watch | None = None
     notify: Notify = lambda stage, detail: None
     seed: int = 0
+    clock: VirtualClock = field(default_factory=VirtualClock)
 
     @classmethod
     def of(
@@ -145,7 +154,6 @@ class Bench:
     def _closed(
         self, kind: Kind, prompt_tokens: int, output_tokens: int, concurrency: int, count: int, warm_ups: int
     ) -> Measurement:
-        self._check_lengths(prompt_tokens, output_tokens)
         name = f"{kind} {prompt_tokens if kind == 'latency' else concurrency}"
         first = self._requests(warm_ups, prompt_tokens, output_tokens)
         asked = self._requests(count, prompt_tokens, output_tokens)
@@ -156,6 +164,10 @@ class Bench:
         found = measured(kind, self.spec.name, (prompt_tokens, output_tokens), answers)
         found = replace(found, concurrency=concurrency, costs=costs)
         return self._keep(replace(found, speed_of_light=self._limit(found)))
+
+    def report_timing(self, measured: Measurement, benchmark: Any) -> None:
+        """Hand the response times to pytest-benchmark, a round for each request; the figures are in its extra_info."""
+        replay(benchmark, self.clock, measured.responses_s, measured.benchmarked)
 
     # ------------------------------------------------------------------------------------------ helpers
 
@@ -189,6 +201,8 @@ class Bench:
         devices = self.watch.devices if self.watch else ()
         if found.concurrency != 1 or not speed or not devices or not memory or not memory.weights_bytes:
             return None
+        if draws_several(self.spec.engine):
+            return None
         bandwidth = bandwidth_of(devices[0].name, devices[0].bandwidth_bytes_s)
         if bandwidth is None:
             return None
@@ -197,9 +211,9 @@ class Bench:
             weight_bytes=memory.weights_bytes,
             shape=shape_of(self.config) if self.config else None,
             context_tokens=found.prompt_tokens + found.output_tokens / 2,
-            kv_value_bytes=BYTES_OF.get(str(self.info.facts.get("dtype")), 2),
+            kv_value_bytes=kv_value_bytes(self.info.facts),
             bandwidth=bandwidth,
-            devices=len(devices),
+            devices=min(read_together(self.spec), len(devices)),
         )
 
     def _keep(self, found: Measurement) -> Measurement:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
@@ -27,7 +27,8 @@ class Measurement:
 
     `concurrency` requests were always under way, or they arrived at `rate_per_s`; each had `prompt_tokens` and
     was answered with `output_tokens`. `seconds` is first sending to last answer. `share_within` is the share of
-    all requests that kept to `limits`. `costs` is telemetry over the same time.
+    all requests that kept to `limits`. `costs` is telemetry over the same time. `responses_s` is each request's
+    response time, for pytest-benchmark; the file has their spread in `latencies`.
     """
 
     kind: Kind
@@ -48,6 +49,7 @@ class Measurement:
     memory: MemoryBreakdown | None = None
     promised_tokens: int | None = None
     failures: tuple[str, ...] = ()
+    responses_s: tuple[float, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -71,6 +73,14 @@ class Measurement:
         energy = self.costs.energy_j if self.costs else None
         return 1000 * energy / self.total_output_tokens if energy and self.total_output_tokens else None
 
+    @property
+    def benchmarked(self) -> dict[str, Any]:
+        """What pytest-benchmark's file says of it: what was asked, and the figures that came out."""
+        asked = ("kind", "model", "prompt_tokens", "output_tokens", "concurrency", "rate_per_s", "requests")
+        found = ("failed", "output_tok_s", "stream_tok_s", "share_within", "joules_per_1000_tokens")
+        latencies = to_jsonable_python(self.latencies)
+        return {**{name: getattr(self, name) for name in (*asked, *found)}, "latencies": latencies}
+
     def explain(self) -> str:
         """Why it is not complete, in one line."""
         if self.failed:
@@ -92,6 +102,11 @@ def measured(kind: Kind, model: str, lengths: tuple[int, int], answers: Answers)
         total_output_tokens=_tokens(completions),
         latencies=latencies(completions),
         failures=tuple(answers.failures[:3]),
+        responses_s=tuple(
+            one.timing.e2e_s
+            for one in completions
+            if one.timing and one.timing.e2e_s is not None and not one.timing.disturbed
+        ),
     )
 
 
@@ -123,8 +138,9 @@ def _adapter() -> TypeAdapter[Measurement]:
 
 def append(path: Path, measurement: Measurement) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    table = to_jsonable_python(replace(measurement, responses_s=()))
     with path.open("a", encoding="ascii") as file:
-        file.write(json.dumps(to_jsonable_python(measurement), allow_nan=False) + "\n")
+        file.write(json.dumps(table, allow_nan=False) + "\n")
 
 
 def read(folder: Path) -> list[Measurement]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pytest_llmeval.schema import Record, RecordId
+from pytest_llmeval.schema import PassRule, Record, RecordId
 from pytest_llmeval.store.folders import (
     LATEST,
     MANIFEST,
@@ -17,39 +17,59 @@ from pytest_llmeval.store.folders import (
     file_name,
     find_run,
     point_latest,
+    prediction_path,
 )
-from pytest_llmeval.store.lines import Lines, explained
+from pytest_llmeval.store.lines import Lines, explained, whole_lines
+from pytest_llmeval.store.packed import SUFFIX, PackedLines, located, opened, pack
 from pytest_llmeval.store.records import (
     Generation,
     decode,
     document,
     encode,
     read_generations,
+    read_record,
     read_records,
+    read_with_places,
+    write_document,
 )
 
 __all__ = [
-    "GENERATIONS", "LATEST", "MANIFEST", "RESULTS", "SUMMARY", "Generation", "RunStore", "create_run_folder",
-    "decode", "document", "encode", "file_name", "find_run", "point_latest", "read_generations", "read_records",
+    "GENERATIONS", "LATEST", "MANIFEST", "RESULTS", "SUMMARY", "Generation", "Predictions", "RunStore",
+    "create_run_folder", "decode", "document", "encode", "file_name", "find_run", "located",
+    "point_latest", "prediction_path", "read_generations", "read_record", "read_records", "read_with_places",
 ]  # fmt: skip
 
 GENERATIONS = "generations.jsonl"
 RESULTS = "results.jsonl"
 SUMMARY = "summary.json"
+Predictions = Literal["all", "failed", "none"]
 
 
 class RunStore:
     """Writes one run. `keep` and `append` may be called from any thread; what they took is on disk then."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        predictions: Predictions = "all",
+        rule: PassRule = PassRule.ANY,
+        packed: bool = False,
+    ) -> None:
+        """`predictions`: of which Records, passed by `rule`, people find a file; `packed`: results.jsonl is a .zst.
+
+        Raises:
+            LLMEvalError: the folder cannot be written.
+            MissingExtraError: what packs is not installed.
+        """
         self.folder = folder
+        self._predictions, self._rule, self._packed = predictions, rule, packed
         self._offsets: dict[RecordId, int] = {}
-        self._results = Lines(folder / RESULTS)
+        self._results = PackedLines(folder / f"{RESULTS}{SUFFIX}") if packed else Lines(folder / RESULTS)
         self._generations = Lines(folder / GENERATIONS)
 
     @property
     def results_path(self) -> Path:
-        return self.folder / RESULTS
+        return self._results.path
 
     def keep(self, generation: Generation) -> None:
         """Append a Completion that has just arrived to generations.jsonl.
@@ -66,8 +86,20 @@ class RunStore:
             LLMEvalError: the disk is full or the folder is gone; Records written before stay readable.
         """
         self._offsets[record.record_id] = self._results.append(encode(record))
-        with explained(self.folder):
-            self._write_prediction(record)
+        if self._predictions == "all" or (self._predictions == "failed" and not record.passes(self._rule)):
+            with explained(self.folder):
+                self._write_prediction(record)
+
+    def adopt_generations(self, path: Path) -> None:
+        """Take over another file's Completions and remove it.
+
+        Raises:
+            LLMEvalError: they cannot be written here; the file is kept then.
+        """
+        with opened(path) as lines:
+            for _, line in whole_lines(lines):
+                self._generations.append(line)
+        path.unlink()
 
     def get(self, name: RecordId) -> Record | None:
         """The Record of that name, read back from disk; None where it is not finished."""
@@ -96,16 +128,19 @@ class RunStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def prediction_path(self, name: RecordId) -> Path:
-        """predictions/<model>/<problem set>/<task>.json: everything about one item, for people."""
-        folder = self.folder / "predictions" / file_name(name.model) / file_name(name.problem_set)
-        return folder / f"{file_name(name.task_id)}.json"
-
     def close(self) -> None:
+        """Close the files; a packed run's Completions, which were written plain to be safe, are packed now.
+
+        Raises:
+            LLMEvalError: the disk is full; they are kept as they are.
+        """
         self._results.close()
         self._generations.close()
+        if self._packed and self._generations.path.is_file():
+            pack(self._generations.path)
 
     def _write_prediction(self, record: Record) -> None:
-        path = self.prediction_path(record.record_id)
+        path = prediction_path(self.folder, record.record_id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(document(record), encoding="ascii")
+        with path.open("w", encoding="ascii") as file:
+            write_document(record, file)

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pytest_llmeval.errors import LLMEvalError
+from pytest_llmeval.schema import RecordId
 from pytest_llmeval.store.lines import explained
 
 LATEST = "latest"
@@ -23,6 +24,12 @@ def file_name(name: str) -> str:
         digest = hashlib.sha256(encoded.encode()).hexdigest()[:16]
         encoded = f"{encoded[: LONGEST_NAME - 17]}~{digest}"
     return encoded.replace(".", "%2E") if set(encoded) <= {"."} else encoded
+
+
+def prediction_path(folder: Path, name: RecordId) -> Path:
+    """<folder>/predictions/<model>/<problem set>/<task>.json: everything about one item, for people."""
+    *above, last = map(file_name, name)
+    return folder.joinpath("predictions", *above) / f"{last}.json"
 
 
 def create_run_folder(reports: Path, run_id: str) -> Path:
@@ -48,7 +55,10 @@ def point_latest(folder: Path) -> None:
     with contextlib.suppress(OSError):
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(folder.name, target_is_directory=True)
-        temporary.replace(link)
+        try:
+            temporary.replace(link)
+        except OSError:  # somebody's own folder has that name
+            temporary.unlink()
 
 
 def find_run(reports: Path, name: str) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pytest_llmeval.errors import LLMEvalError
@@ -26,7 +26,11 @@ class Lines:
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            self._end = cut_torn_line(self._fd)
+            self._end = self._whole_bytes()
+
+    def _whole_bytes(self) -> int:
+        """Where the last whole line ends; what is behind it is cut away."""
+        return cut_torn_line(self._fd)
 
     def append(self, line: bytes) -> int:
         """Append one line, its newline included; returns where it starts.
@@ -78,13 +82,12 @@ def cut_torn_line(fd: int) -> int:
     return end
 
 
-def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def whole_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     """Number (from 1) and bytes of every line that has its newline; a last one without it was cut short."""
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.endswith(b"\n"):
-                return
-            yield number, line
+    for number, line in enumerate(lines, 1):
+        if not line.endswith(b"\n"):
+            return
+        yield number, line
 
 
 @contextlib.contextmanager

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from pytest_llmeval.errors import LLMEvalError
 from pytest_llmeval.schema import SCHEMA_VERSION, Completion, Keys, Record
 from pytest_llmeval.store.lines import whole_lines
+from pytest_llmeval.store.packed import SUFFIX, frames, opened, read_frame
+
+_ENCODER = json.JSONEncoder(allow_nan=False)
 
 
 @dataclass(frozen=True)
@@ -42,18 +47,51 @@ def document(value: Any) -> str:
     Raises:
         ValueError: a number in it is not finite, which no measurement is.
     """
-    return json.dumps(_adapter(Any).dump_python(value, mode="json"), indent=2, allow_nan=False) + "\n"
+    text = io.StringIO()
+    write_document(value, text)
+    return text.getvalue()
+
+
+def write_document(value: Any, file: IO[str]) -> None:
+    """`document` into a file, piece by piece.
+
+    Raises:
+        ValueError: a number in it is not finite; the file holds a part then.
+    """
+    json.dump(_adapter(Any).dump_python(value, mode="json"), file, indent=2, allow_nan=False)
+    file.write("\n")
 
 
 def encode(value: Record | Generation) -> bytes:
     """One line. ASCII, so that lone surrogates of a model's answer survive.
 
+    A Record's samples are encoded one by one: a thousand of them as Python's dicts take several times the room.
+
     Raises:
         ValueError: a number in it is not finite, which no measurement is.
     """
+    return b"".join(_pieces(value)) if isinstance(value, Record) else _line(value) + b"\n"
+
+
+def _pieces(record: Record) -> Iterator[bytes]:
+    separator = b"{"
+    for field in fields(record):
+        yield separator + f'"{field.name}": '.encode("ascii")
+        value = getattr(record, field.name)
+        if isinstance(value, tuple):
+            yield b"["
+            for index, one in enumerate(value):
+                yield b", " + _line(one) if index else _line(one)
+            yield b"]"
+        else:
+            yield _line(value)
+        separator = b", "
+    yield b"}\n"
+
+
+def _line(value: Any) -> bytes:
     kind: Any = type(value)
-    raw = _adapter(kind).dump_python(value, mode="json")
-    return json.dumps(raw, allow_nan=False).encode("ascii") + b"\n"
+    return _ENCODER.encode(_adapter(kind).dump_python(value, mode="json")).encode("ascii")
 
 
 def decode(line: bytes) -> Record:
@@ -66,7 +104,15 @@ def decode(line: bytes) -> Record:
     return record
 
 
+# How every line of ours ends: the version is the last field. Such a line is parsed and checked in one go.
+_OURS = f'"schema_version": {SCHEMA_VERSION}}}'.encode()
+
+
 def _decode(line: bytes, kind: type) -> Any:
+    if line.rstrip().endswith(_OURS):
+        # What is refused here is no Record, or holds a lone surrogate, which only json.loads takes.
+        with contextlib.suppress(ValidationError):
+            return _adapter(kind).validate_json(line)
     raw = json.loads(line)
     if isinstance(raw, dict) and raw.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(f"schema_version {raw.get('schema_version')!r}; this version reads {SCHEMA_VERSION}")
@@ -92,8 +138,39 @@ def read_generations(path: Path) -> Iterator[Generation]:
 
 
 def _read(path: Path, kind: type) -> Iterator[Any]:
-    for number, line in whole_lines(path):
-        try:
-            yield _decode(line, kind)
-        except (ValueError, ValidationError) as error:
-            raise LLMEvalError(f"{path}, line {number} is not a {kind.__name__}: {error}") from error
+    with opened(path) as lines:
+        for number, line in whole_lines(lines):
+            yield _checked(line, path, number, kind)
+
+
+def read_with_places(path: Path) -> Iterator[tuple[int, Record]]:
+    """Every whole Record of a results file, packed or not, and where in it the Record begins.
+
+    Raises:
+        LLMEvalError: a whole line is not a Record.
+    """
+    if path.suffix == SUFFIX:
+        for number, (start, line, _) in enumerate(frames(path), 1):
+            yield start, _checked(line, path, number, Record)
+        return
+    start = 0
+    with path.open("rb") as lines:
+        for number, line in whole_lines(lines):
+            yield start, _checked(line, path, number, Record)
+            start += len(line)
+
+
+def read_record(path: Path, place: int) -> Record:
+    """The Record that begins at a place of a results file."""
+    if path.suffix == SUFFIX:
+        return decode(read_frame(path, place))
+    with path.open("rb") as file:
+        file.seek(place)
+        return decode(file.readline())
+
+
+def _checked(line: bytes, path: Path, number: int, kind: type) -> Any:
+    try:
+        return _decode(line, kind)
+    except (ValueError, ValidationError) as error:
+        raise LLMEvalError(f"{path}, line {number} is not a {kind.__name__}: {error}") from error

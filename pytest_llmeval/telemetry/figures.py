@@ -11,9 +11,18 @@ from pytest_llmeval.telemetry.readings import DeviceReading, HostReading, thrott
 
 COUNTER: Literal["counter"] = "counter"
 INTEGRATED: Literal["integrated power"] = "integrated power"
-# Power known for less of a phase than this says nothing about the whole of it.
 COUNTER_COVERAGE_NEEDED = 0.99  # of a phase; what lies outside is left out of its energy
-COVERAGE_NEEDED = 0.9
+COVERAGE_NEEDED = 0.9  # power known for less of a phase says nothing about the whole of it
+AVERAGED = (
+    "memory_used_bytes",
+    "group_memory_bytes",
+    "busy_percent",
+    "memory_busy_percent",
+    "power_w",
+    "temperature_c",
+    "sm_clock_mhz",
+    "memory_clock_mhz",
+)
 
 
 @dataclass(frozen=True)
@@ -173,19 +182,7 @@ class DeviceTally:
     def __init__(self, device: int) -> None:
         self._device = device
         self._readings = 0
-        self._means = {
-            name: Mean()
-            for name in (
-                *(
-                    "memory_used_bytes",
-                    "group_memory_bytes",
-                    "busy_percent",
-                    "memory_busy_percent",
-                    "power_w",
-                ),
-                *("temperature_c", "sm_clock_mhz", "memory_clock_mhz"),
-            )
-        }
+        self._means = {name: Mean() for name in AVERAGED}
         self._throttle: Counter[str] = Counter()
         self._throttle_readings = 0
         self.energy = Energy()

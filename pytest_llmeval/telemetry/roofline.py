@@ -32,6 +32,10 @@ PUBLISHED_GB_S = {
 }
 
 
+BYTES_OF = {"float32": 4, "float": 4, "bfloat16": 2, "float16": 2, "half": 2}
+HALF_BYTES = 2  # of a value in bfloat16 or float16
+
+
 @dataclass(frozen=True)
 class Bandwidth:
     """Bytes a second of one device, and where the figure comes from."""
@@ -45,15 +49,25 @@ class Shape:
     """What a checkpoint's config.json says: parameters in all and read for one token, KV values of one token.
 
     `active` leaves out the embedding table, of which one row is read, and experts that a token is not sent to.
+    `head` is the output head's part of both, `tables` that and the embedding table, where the two are not one.
     """
 
     parameters: int
     active: int
     kv_values: int
+    head: int = 0
+    tables: int = 0
 
-    @property
-    def active_share(self) -> float:
-        return self.active / self.parameters
+    def active_bytes(self, weight_bytes: float) -> float:
+        """What is read for one token of `weight_bytes` in all.
+
+        Where weights take less than two bytes each, they are quantised; tables then usually keep their two.
+        """
+        others = weight_bytes - HALF_BYTES * self.tables
+        if weight_bytes >= HALF_BYTES * self.parameters or others <= 0:
+            return weight_bytes * self.active / self.parameters
+        each = others / (self.parameters - self.tables)
+        return HALF_BYTES * self.head + each * (self.active - self.head)
 
 
 @dataclass(frozen=True)
@@ -85,14 +99,13 @@ def speed_of_light(
     bandwidth: Bandwidth,
     devices: int = 1,
 ) -> SpeedOfLight:
-    """Hold single-stream `output_tok_s` against the limit; weights split over `devices` are read side by side.
+    """Hold single-stream `output_tok_s` against the limit, with weights that `devices` read at the same time.
 
     `weight_bytes` is what the engine loaded. Without a `shape` every byte counts as read, which is right for dense
     models (their embedding table aside) and makes the limit too low for mixtures of experts.
     """
-    share = shape.active_share if shape else 1.0
     kv_bytes = shape.kv_values * kv_value_bytes * context_tokens if shape else 0.0
-    read = weight_bytes * share + kv_bytes
+    read = (shape.active_bytes(weight_bytes) if shape else weight_bytes) + kv_bytes
     limit = bandwidth.bytes_s * devices / read
     return SpeedOfLight(limit, output_tok_s / limit, read, bandwidth)
 
@@ -113,7 +126,22 @@ def shape_of(config: Mapping[str, Any]) -> Shape | None:
         feed, read = _feed_forward(config, layer)
         total += attention + feed + 2 * hidden
         active += attention + read + 2 * hidden
-    return Shape(total if tied else total + table, active, kv_values * layers)
+    tables = table if tied else 2 * table
+    return Shape(total + tables - table, active, kv_values * layers, table, tables)
+
+
+def draws_several(engine: Mapping[str, Any]) -> bool:
+    """True where an entry's `engine` table asks for speculative decoding: a reading of all weights may give several
+    tokens, and the limit is none."""
+    return bool(engine.get("speculative_config"))
+
+
+def kv_value_bytes(facts: Mapping[str, Any]) -> int:
+    """Bytes of one cached value, from what the engine says it chose; 2 where it does not say."""
+    cache = str(facts.get("kv_cache_dtype"))
+    if cache.startswith(("fp8", "int8")):
+        return 1
+    return BYTES_OF.get(cache) or BYTES_OF.get(str(facts.get("dtype")), HALF_BYTES)
 
 
 def _is_known(config: Mapping[str, Any]) -> bool:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,12 @@ from typing import Any
 from pytest_llmeval.telemetry.figures import PhaseFigures, PhaseTally
 from pytest_llmeval.telemetry.host import HostGroup
 from pytest_llmeval.telemetry.nvml import Gpu, GpuFacts, NoDevices, Nvml
+from pytest_llmeval.telemetry.pace import ReadingCost, cost_of
 from pytest_llmeval.telemetry.readings import DeviceReading, HostReading
 from pytest_llmeval.telemetry.sampler import Sampler
 
 DEFAULT_RATE_HZ = 10.0
+ROUND, END = "a round", "the end of a phase"
 ELSEWHERE = "the model is served by a process or machine that is not this run's"
 OWN_PROCESS = "the engine has no process of its own"
 
@@ -28,7 +31,9 @@ class ModelTelemetry:
     """What was seen of one model. `why` says of each figure that is not available for what reason.
 
     Its keys are fields of DeviceReading, or `device` and `host` where nothing of these could be read.
-    `sampler_share` is what sampling cost, in cores.
+    `rate_hz` is the rate that was asked for; what would cost too much is read more rarely, and `reading_costs` tells
+    for each figure how often it was read and what that took: the same keys, `host`, `host with PSS`; `a round` and
+    `the end of a phase` are all of it, with writing it down. `sampler_share` is what they cost together, in cores.
     """
 
     rate_hz: float
@@ -38,6 +43,7 @@ class ModelTelemetry:
     why: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
     sampler_share: float | None = None
+    reading_costs: Mapping[str, ReadingCost] = field(default_factory=dict)
     output_tokens: int = 0  # of the phase `batch`
 
     def phase(self, name: str) -> PhaseFigures | None:
@@ -175,32 +181,49 @@ class Watch:
             self.enter(None)
         self._sampler.stop()
         result = self._result()
-        self._write("end", not_available=result.why, errors=result.errors, sampler_share=result.sampler_share)
-        self._file.close()
+        costs = {name: dataclasses.asdict(cost) for name, cost in result.reading_costs.items()}
+        share = {"sampler_share": result.sampler_share, "reading_costs": costs}
+        self._write("end", not_available=result.why, errors=result.errors, **share)
+        with self._full_disk_noted():
+            self._file.close()
         if self._nvml:
             self._nvml.close()
-        return result
+        return dataclasses.replace(result, why=self._reasons())
 
     def _result(self) -> ModelTelemetry:
         seconds = self._clock() - self._started_at
-        errors = {name: count for gpu in self._gpus for name, count in gpu.errors.items()}
+        errors: Counter[str] = Counter()
+        for gpu in self._gpus:
+            errors.update(gpu.errors)
         return ModelTelemetry(
             rate_hz=self._rate_hz,
             devices=tuple(gpu.facts for gpu in self._gpus),
             driver=self._nvml.driver() if self._nvml else None,
             phases=tuple(tally.figures() for tally in self._tallies.values()),
             why=self._reasons(),
-            errors=errors,
+            errors=dict(errors),
             sampler_share=self._sampler.cpu_s / seconds if seconds else None,
+            reading_costs=self._reading_costs(seconds),
             output_tokens=self._output_tokens,
         )
 
+    def _reading_costs(self, seconds: float) -> dict[str, ReadingCost]:
+        paces = {ROUND: [self._sampler.rounds], END: [self._sampler.ends]}
+        if self._host:
+            paces |= {"host": [self._sampler.hosting], "host with PSS": [self._sampler.with_pss]}
+        for gpu in self._gpus:
+            for figure, pace in gpu.paces.items():
+                paces.setdefault(figure, []).append(pace)
+        return {name: cost_of(each, seconds) for name, each in paces.items() if each}
+
     def _reasons(self) -> dict[str, str]:
-        why = dict(self._why)
+        why, failed, last = dict(self._why), 0, ""
         for gpu in self._gpus:
             why |= gpu.absent
             if gpu.errors:
-                why["errors"] = f"{sum(gpu.errors.values())} queries failed; the last: {gpu.last_error}"
+                failed, last = failed + sum(gpu.errors.values()), gpu.last_error
+        if failed:
+            why["errors"] = f"{failed} quer{'y' if failed == 1 else 'ies'} failed; the last: {last}"
         if self._sampler.failures:
             why["sampler"] = "; ".join(self._sampler.failures)
         return why
@@ -216,14 +239,23 @@ class Watch:
             self._write("host" if isinstance(reading, HostReading) else "device", **known)
 
     def _write(self, kind: str, **values: Any) -> None:
-        line = json.dumps({"type": kind, **_rounded(values)}, allow_nan=False)
+        line = _ENCODER.encode({"type": kind, **_rounded(values)})
         with self._lock:
             if self._file.closed:
                 return
-            try:
+            with self._full_disk_noted():
                 self._file.write(f"{line}\n")
-            except OSError as error:  # a full disk costs the readings, not the run
-                self._why["file"] = f"readings are missing in {self._file.name}: {error.strerror}"
+
+    @contextlib.contextmanager
+    def _full_disk_noted(self) -> Iterator[None]:
+        """A full disk costs the readings, not the run."""
+        try:
+            yield
+        except OSError as error:
+            self._why["file"] = f"readings are missing in {self._file.name}: {error.strerror}"
+
+
+_ENCODER = json.JSONEncoder(allow_nan=False)  # json.dumps would make one for each line
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:

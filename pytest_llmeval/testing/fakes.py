@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import Future
 from typing import Any, ClassVar
 
-from pytest_llmeval.engines import EngineContext, EngineInfo, EngineStatus, Progress
+from pytest_llmeval.engines import Engine, EngineContext, EngineInfo, Progress
 from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.problems import load_problem_set
 from pytest_llmeval.schema import Completion, ModelSpec, Problem, Request, Timing
@@ -14,11 +14,12 @@ from pytest_llmeval.schema import Completion, ModelSpec, Problem, Request, Timin
 WRONG_BODY = "    return None\n"
 
 
-class FakeEngine:
+class FakeEngine(Engine):
     """An engine without a model: it knows canonical solutions and gives as many as it is told.
 
     Its `engine` table: `solves` (how many problems of the set it answers rightly, in published order; default
-    all), `fail_load` (a cause: it will not load), `dies_after` (it dies after so many answers). Use it as
+    all), `fail_load` (a cause: it will not load), `dies_after` (it dies after so many answers), `facts` (what it tells
+    of itself besides). Use it as
     `kind = "pytest_llmeval.testing:FakeEngine"`. `close()` releases nothing, because it holds nothing.
     """
 
@@ -40,7 +41,7 @@ class FakeEngine:
         FakeEngine.loads.append(self.spec.name)
         problems = load_problem_set("humaneval").problems
         self._problems = {problem.prompt: (index, problem) for index, problem in enumerate(problems)}
-        return EngineInfo(0.0, 0.0, {"engine": "fake"})
+        return EngineInfo(0.0, 0.0, {"engine": "fake", **self._settings.get("facts", {})})
 
     def submit(self, request: Request) -> Future[Completion]:
         future: Future[Completion] = Future()
@@ -55,17 +56,6 @@ class FakeEngine:
         else:
             future.set_result(self._completion(request))
         return future
-
-    def reset_cache(self) -> None:
-        pass
-
-    @property
-    def is_preparing(self) -> bool:
-        return False
-
-    @property
-    def status(self) -> EngineStatus:
-        return EngineStatus()
 
     def close(self) -> None:
         self._closed = True

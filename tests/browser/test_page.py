@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 from pages import RIGHT, WRONG, a_record, page_of
 
-CELLS = "[...document.querySelectorAll('.board tbody tr')].map(r => r.cells[0].textContent)"
+CELLS = "[...document.querySelectorAll('.board.main tbody tr')].map(r => r.querySelector('b').textContent)"
 SHOWN = "[...document.querySelectorAll('.grid tbody tr')].filter(r => r.offsetHeight).map(r => r.cells[0].textContent)"
 
 
@@ -127,3 +130,63 @@ def test_the_page_itself_never_scrolls_sideways(tab, page, width):
     tab.open(page)
     assert tab.run("document.documentElement.scrollWidth") <= width
     tab.call("Emulation.clearDeviceMetricsOverride")
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory):
+    """Everything that makes a page wide: long names, two problem sets, pass@k, a baseline's Findings."""
+    folder = tmp_path_factory.mktemp("run")
+    records = [
+        replace(a_record(model, task, *[RIGHT] * right, *[WRONG] * (10 - right)), problem_set=problem_set)
+        for problem_set in ("humanevalplus", "mbppplus")
+        for model, right in (("qwen3_coder_30b_a3b_instruct", 9), ("deepseek_coder_v2_lite", 4))
+        for task in range(4)
+    ]
+    regressed = {
+        "model": "deepseek_coder_v2_lite", "rule": "accuracy[mbppplus]", "conclusion": "regressed",
+        "says": "pass@1 60.0 % → 40.0 %", "details": [], "figures": {"worse": ["Made/1", "Made/3"], "better": []},
+    }  # fmt: skip
+    (folder / "findings.json").write_text(json.dumps({"baseline": "run earlier", "findings": [regressed]}))
+    return page_of(folder, *records)
+
+
+def test_no_table_needs_sideways_scrolling_on_a_desktop_nor_on_a_phone(tab, rich):
+    wide = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
+    for width in (1240, 390):
+        tab.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False
+        )
+        tab.open(rich)
+        assert tab.run("document.querySelectorAll('.board.main tbody tr').length") == 4
+        assert tab.run(wide) == 0, f"at {width} px"
+        assert tab.run("document.documentElement.scrollWidth") <= width
+    label = "getComputedStyle(document.querySelector('.board.main td:nth-child(3)'), '::before').content"
+    assert tab.run(label) == '"pass@1, right answers, with 95 % intervals"'
+    tab.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_the_verdict_stands_on_top_and_leads_over_its_findings_to_a_newly_failed_problem(tab, rich):
+    tab.open(rich)
+    assert tab.run("document.querySelector('.headline.fails').textContent").startswith(
+        "The gate fails against run earlier: 1 of 1 Findings: deepseek_coder_v2_lite (regressed accuracy[mbppplus])."
+    )
+    assert tab.run("[...document.querySelectorAll('.problems a')].map(a => a.textContent)") == [
+        "Made/1",
+        "Made/3",
+    ]
+    tab.run("document.querySelector('.problems a').click()")
+    opened = "[...document.querySelectorAll('details.item[open] > summary')].map(s => s.textContent)"
+    assert tab.run(opened) == ["deepseek_coder_v2_lite · mbppplus Made/1"]
+
+
+def test_on_paper_the_page_is_ours_alone(tab, rich):
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    tab.open(rich)
+    parts = "['.board.main', 'table.grid', '#results-table', '.tools']"
+    assert tab.run(f"{parts}.map(s => document.querySelector(s).offsetHeight > 0)") == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    tab.call("Emulation.setEmulatedMedia", media="")

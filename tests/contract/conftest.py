@@ -37,7 +37,7 @@ def served_model() -> str:
 
 @pytest.fixture(scope="session")
 def vllm_server(tmp_path_factory):
-    """The server's base_url; skips where it does not start, with its own last words."""
+    """The server's base_url; where vLLM is installed and does not serve, that is an error with its own last words."""
     pytest.importorskip("vllm", reason="needs the CPU environment: make setup")
     folder, port = tmp_path_factory.mktemp("vllm-serve"), free_port()
     log = folder / "serve.log"
@@ -48,9 +48,11 @@ def vllm_server(tmp_path_factory):
     try:
         base_url = f"http://127.0.0.1:{port}"
         if not wait_until(lambda: answers(f"{base_url}/health") or process.poll() is not None, START_LIMIT_S):
-            pytest.skip(f"vllm serve did not start within {START_LIMIT_S:.0f} s")
+            pytest.fail(
+                f"vllm serve did not start within {START_LIMIT_S:.0f} s: {last_line(log)}", pytrace=False
+            )
         if process.poll() is not None:
-            pytest.skip(f"vllm serve ended with status {process.returncode}: {last_line(log)}")
+            pytest.fail(f"vllm serve ended with status {process.returncode}: {last_line(log)}", pytrace=False)
         yield f"{base_url}/v1"
     finally:
         stop(process)

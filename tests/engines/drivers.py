@@ -17,11 +17,12 @@ from pytest_llmeval.schema import Completion, Timing
 
 class EchoDriver:
     """Answers with the prompt; a model named `broken` does not load, one named `slow` takes for ever, `talks` tells
-    secrets when it fails.
+    secrets when it fails, `greedy` takes all the memory it gets, up to a gigabyte.
 
     It starts a grandchild, as vLLM does, whose process id is among its facts. A prompt `die` kills the host,
-    `die once` only where the entry's `marker` does not exist yet, `refuse` is refused, `hang` is never answered,
-    `hold` neither, in a call that holds the interpreter's lock.
+    `die once` only where the entry's `marker` does not exist yet, `fork and die` leaves a forked child behind,
+    `babble` says what is no message, `refuse` is refused, `hang` is never answered, `hold` neither, in a call that
+    holds the interpreter's lock.
     """
 
     def load(self, spec):
@@ -32,6 +33,8 @@ class EchoDriver:
             raise ValueError(f"no access with {os.environ['TEAM_HUB']}, nor at https://u:{spec.name}@hub")
         if spec.model == "slow":
             time.sleep(600)
+        if spec.model == "greedy":
+            self.taken = [bytearray(b"x") * (1 << 20) for _ in range(1 << 10)]
         grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         return Loaded({"grandchild": grandchild.pid})
 
@@ -45,6 +48,12 @@ class EchoDriver:
             elif request.prompt.text == "die once" and not self.marker.exists():
                 self.marker.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
+            elif request.prompt.text == "fork and die":
+                if os.fork() == 0:
+                    time.sleep(600)
+                os.kill(os.getpid(), signal.SIGKILL)
+            elif request.prompt.text == "babble":
+                outbox.socket.sendall(b"what is no message\n")
             elif request.prompt.text == "hold":
                 ctypes.PyDLL(None).sleep(600)
             elif request.prompt.text == "refuse":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +15,11 @@ import psutil
 import pytest
 
 from pytest_llmeval.engines import EngineContext
+from pytest_llmeval.engines.host import protocol
+from pytest_llmeval.engines.host.child import WORKER, describe_exit
 from pytest_llmeval.engines.host.launch import HostedEngine
+from pytest_llmeval.engines.host.launchers import ChildLauncher
+from pytest_llmeval.engines.host.process import Host
 from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.schema import ModelSpec, Prompt, PromptStyle, Request, Sampling
 
@@ -176,6 +182,102 @@ def test_a_host_that_dies_before_it_was_asked_is_replaced(engine):
     assert one.submit(request("a")).result(10).text == "a"
 
 
+def test_a_host_whose_forked_children_live_on_is_known_to_be_dead(engine):
+    one = engine()
+    one.load(nothing)
+    with pytest.raises(EngineFault, match=r"the engine host died \(signal SIGKILL\)"):
+        one.submit(request("fork and die")).result(60)
+
+
+def test_a_host_that_says_nonsense_is_not_said_to_have_run_out_of_memory(engine):
+    one = engine()
+    one.load(nothing)
+    with pytest.raises(EngineFault, match="what the engine host said was not understood") as error:
+        one.submit(request("babble")).result(60)
+    assert "out-of-memory" not in str(error.value)
+
+
+def test_an_engine_that_cannot_be_started_again_leaves_nobody_waiting(tmp_path):
+    """The folder of its log is gone, so there is nothing to start it with and nothing to read."""
+    log_path = tmp_path / "run" / "engine" / "m.log"
+    log_path.parent.mkdir(parents=True)
+    spec = ModelSpec("m", "echo")
+    one = HostedEngine(spec, EngineContext(log_path, 60.0), driver=DRIVER, environment=ENVIRONMENT)
+    one.load(nothing)
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(EngineFault, match=r"m\.log cannot be read: No such file") as error:
+        one.submit(request("die")).result(60)
+    assert "It could not be started again: no engine host could be started: " in str(error.value)
+    assert "died before" not in str(error.value)
+    one.close()
+
+
+def test_a_host_that_cannot_be_started_is_a_fault_and_leaves_no_file_open(tmp_path):
+    before = os.listdir("/proc/self/fd")
+    context = EngineContext(tmp_path / "nowhere" / "engine.log", 60.0)
+    with pytest.raises(EngineFault, match=r"no engine host could be started: .*nowhere"):
+        HostedEngine(ModelSpec("m", "echo"), context, driver=DRIVER, environment=ENVIRONMENT)
+    assert os.listdir("/proc/self/fd") == before
+
+
+class DeadInTime(ChildLauncher):
+    """Starts hosts; the first is dead before anybody looks, and its death is told while somebody asks for it."""
+
+    def __init__(self) -> None:
+        self.hosts: list[Host] = []
+
+    def of(self, spec):
+        return self
+
+    def has_gpu(self):
+        return False
+
+    def start(self, *arguments):
+        self.hosts.append(super().start(*arguments))
+        return self.hosts[-1]
+
+
+def test_a_death_that_is_told_at_the_end_of_loading_is_counted_once(tmp_path):
+    launcher = DeadInTime()
+    context = EngineContext(tmp_path / "engine.log", 60.0, launchers=launcher)
+    one = HostedEngine(ModelSpec("m", "echo"), context, driver=DRIVER, environment=ENVIRONMENT)
+    (first,) = launcher.hosts
+
+    def is_set():
+        """Between the look and what follows, the listening thread tells the death."""
+        os.killpg(first.pid, signal.SIGKILL)
+        first._listener.join()
+        return True
+
+    first.dead.is_set = is_set
+    one.load(nothing)
+    assert one.submit(request("a")).result(60).text == "a"
+    assert len(launcher.hosts) == 2
+    one.close()
+
+
+def test_a_host_tells_why_it_failed_and_ends_its_group_where_its_log_takes_nothing_more():
+    ours, theirs = socket.socketpair()
+    keepers_end, lifeline = os.pipe()
+    fds = [theirs.fileno(), keepers_end]
+    command = [sys.executable, "-m", WORKER, *map(str, fds), "nowhere:Driver"]
+    with Path("/dev/full").open("wb") as full, theirs:
+        host = subprocess.Popen(command, stdout=full, stderr=full, pass_fds=fds, start_new_session=True)
+    os.close(keepers_end)
+    with ours, ours.makefile("rb") as said:
+        messages = [protocol.decode(line) for line in said]
+    assert protocol.Failed("ModuleNotFoundError: No module named 'nowhere'") in messages
+    assert host.wait(30) == -signal.SIGKILL
+    os.close(lifeline)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [(-9, "signal SIGKILL"), (-40, "signal 40"), (3, "exit status 3")]
+)
+def test_every_end_has_a_name(status, told):
+    assert describe_exit(status) == told
+
+
 def test_loading_has_a_time_limit(engine):
     one = engine("slow", timeout_s=1.0)
     with pytest.raises(EngineFault, match=r"not ready after \d+ s; --llmeval-load-timeout"):
@@ -209,3 +311,59 @@ time.sleep(600)
     parent.wait()
     assert gone(host)
     assert gone(grandchild)
+
+
+LOADS_GREEDILY = """
+import os, sys
+from pathlib import Path
+from pytest_llmeval.engines import EngineContext
+from pytest_llmeval.engines.host.launch import HostedEngine
+from pytest_llmeval.errors import EngineFault
+from pytest_llmeval.schema import ModelSpec
+procs, log, drivers = sys.argv[1:]
+Path(procs).write_text(str(os.getpid()))
+engine = HostedEngine(
+    ModelSpec("m", "greedy"), EngineContext(Path(log), 60.0),
+    driver="drivers:EchoDriver", environment={"PYTHONPATH": drivers},
+)
+try:
+    engine.load(lambda stage, detail: None)
+except EngineFault as fault:
+    print(fault)
+"""
+
+
+@pytest.fixture
+def small_container():
+    """A memory cgroup of a quarter of a gigabyte; its file that takes a process in."""
+    root = Path("/sys/fs/cgroup")
+    v1 = (root / "memory").is_dir()
+    folder = (root / "memory" if v1 else root) / f"llmeval-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+    except OSError as error:
+        pytest.skip(f"needs to make a cgroup: {error}")
+    try:
+        try:
+            (folder / ("memory.limit_in_bytes" if v1 else "memory.max")).write_text(str(256 << 20))
+        except OSError as error:
+            pytest.skip(f"needs to limit a cgroup's memory: {error}")
+        yield folder / "cgroup.procs"
+    finally:
+        folder.rmdir()
+
+
+def test_a_host_that_the_out_of_memory_killer_ended_is_a_fault_of_memory(small_container, tmp_path):
+    arguments = [str(small_container), str(tmp_path / "log"), str(HERE)]
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS_GREEDILY, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "out of memory: the engine host died (signal SIGKILL by the out-of-memory killer" in done.stdout, (
+        done
+    )
+    assert "at the memory limit of this container: 0.25 GiB)" in done.stdout
+    assert "Give the container or machine more" in done.stdout

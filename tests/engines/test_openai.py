@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import threading
@@ -98,6 +99,14 @@ def fault(engine: OpenAIEngine, asked: Request | None = None) -> str:
     return str(error)
 
 
+def not_packed(handler) -> None:
+    handler.send_response(200)
+    handler.send_header("content-encoding", "gzip")
+    handler.send_header("content-length", "3")
+    handler.end_headers()
+    handler.wfile.write(b"abc")
+
+
 # ----------------------------------------------------------------------------------------------- what is sent
 
 
@@ -165,11 +174,47 @@ def test_the_announcement_of_a_speaker_is_no_token(make):
     assert (timing.ttft_s, timing.decode_s, timing.e2e_s) == (2, 3, 5)
 
 
-@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 0, "completion_tokens": 0}], ids=str)
+@pytest.mark.parametrize(
+    "usage",
+    [
+        *(None, {}, {"prompt_tokens": 0, "completion_tokens": 0}),
+        *("none", {"prompt_tokens": -7, "completion_tokens": 2.5, "prompt_tokens_details": "none"}),
+    ],
+    ids=str,
+)
 def test_what_the_server_did_not_count_is_unknown(make, server, usage):
     server.script = [stream(usage=usage)]
     completion = answer(make())
     assert (completion.text, completion.prompt_tokens, completion.completion_tokens) == (TEXT, None, None)
+
+
+def test_of_several_answers_the_first_is_the_one(make, server):
+    """An entry's extra_body may ask for more than one, and their pieces come as they are drawn."""
+
+    def behave(handler):
+        handler.start_stream()
+        for index, word in ((0, "one "), (1, "uno "), (0, "two"), (1, "due")):
+            [choice] = piece(handler, word)["choices"]
+            handler.event({"choices": [{**choice, "index": index}]})
+        for index, finish in ((1, "length"), (0, "stop")):
+            [choice] = piece(handler, "", finish)["choices"]
+            handler.event({"choices": [{**choice, "index": index}]})
+        handler.end_stream()
+
+    server.script = [behave]
+    completion = answer(make())
+    assert (completion.text, completion.finish_reason) == ("one two", "stop")
+
+
+def test_the_last_line_of_a_body_needs_no_end(make, server):
+    def behave(handler):
+        handler.start_stream()
+        handler.event(piece(handler, "hi"))
+        handler.part(f"data: {json.dumps(piece(handler, '', 'stop'))}".encode())
+        handler.end_stream()
+
+    server.script = [behave]
+    assert answer(make()).text == "hi"
 
 
 def test_cached_tokens_are_told_where_the_server_tells_them(make, server):
@@ -200,6 +245,48 @@ def test_stop_strings_beyond_the_four_that_servers_take_are_cut_here(make, serve
     assert server.seen[0].body["stop"] == ["a", "b", "c", "d"]
     assert (completion.text, completion.finish_reason) == ("one ", "stop")
     assert completion.completion_tokens is None
+    assert "continuous_usage_stats" not in server.seen[0].body["stream_options"], "not every server knows it"
+
+
+def test_vllm_counts_along_where_we_may_hang_up(make, server):
+    """The count comes with the last event, which we do not wait for; vLLM has it in every event if it is asked."""
+    server.on_models = lambda handler: handler.json(200, {"data": [{"id": "served", "owned_by": "vllm"}]})
+
+    def behave(handler):
+        handler.start_stream()
+        for number, word in enumerate(["one t", "wo th", "ree"], 1):
+            handler.event(
+                {**piece(handler, word), "usage": {"prompt_tokens": 7, "completion_tokens": number}}
+            )
+
+    server.script = [behave]
+    engine = make()
+    completion = answer(engine, request(stop=("a", "b", "c", "d", "never", "two")))
+    assert (completion.text, completion.completion_tokens) == ("one ", 2)
+    answer(engine, request(stop=("a",)))
+    options = [seen.body["stream_options"] for seen in server.seen]
+    assert options == [{"include_usage": True, "continuous_usage_stats": True}, {"include_usage": True}]
+
+
+def test_what_vllm_has_cached_is_passed_by_where_the_cache_is_to_be_empty(make, server):
+    """The single-stream requests repeat prompts of the batch: from a cache their first token would come too soon."""
+    server.on_models = lambda handler: handler.json(200, {"data": [{"id": "served", "owned_by": "vllm"}]})
+    engine = make()
+    for _ in range(2):
+        answer(engine)
+        engine.reset_cache()
+    answer(engine)
+    answer(engine)
+    first, second, third, fourth = (seen.body.get("cache_salt") for seen in server.seen)
+    assert first is None
+    assert second != third == fourth
+
+
+def test_a_server_that_is_not_vllm_is_told_of_no_salt(make, server):
+    engine = make()
+    engine.reset_cache()
+    answer(engine)
+    assert "cache_salt" not in server.seen[0].body
 
 
 def test_comments_and_unknown_fields_of_a_stream_are_passed_over(make, server):
@@ -226,6 +313,7 @@ def test_comments_and_unknown_fields_of_a_stream_are_passed_over(make, server):
         pytest.param(status(500), id="500"),
         pytest.param(status(503), id="503"),
         pytest.param(events(), id="says nothing"),
+        pytest.param(not_packed, id="packed wrongly"),
         pytest.param(stream(finish=None), id="never finishes"),
         pytest.param(stream(finish="abort"), id="aborts"),
         pytest.param(events('{"choices": [{'), id="half an event"),
@@ -235,6 +323,7 @@ def test_comments_and_unknown_fields_of_a_stream_are_passed_over(make, server):
         pytest.param(events({"error": {"message": "engine died", "code": 500}}), id="an error in the stream"),
         pytest.param(events({"error": "engine died"}), id="an error in words"),
         pytest.param(no_stream, id="no stream"),
+        pytest.param(events({"choices": None}), id="no choices"),
     ],
 )
 def test_a_mishap_is_tried_again(make, server, waits, log_path, mishap):
@@ -257,6 +346,12 @@ def test_a_server_that_says_when_is_obeyed(make, server, waits):
     assert waits == [7, 11]
 
 
+def test_a_gateway_that_always_asks_for_no_wait_is_not_asked_in_a_rush(make, server, waits):
+    server.script = [status(429, retry_after="0")] * 3
+    answer(make())
+    assert waits == [failures.wait_s(number, None, 0.0) for number in range(3)]
+
+
 def test_a_server_that_asks_to_come_back_tomorrow_is_a_fault(make, server, waits):
     server.script = [status(429, "quota", retry_after="86400")]
     assert "asks to wait 86400 s" in fault(make())
@@ -270,6 +365,7 @@ def test_a_server_that_asks_to_come_back_tomorrow_is_a_fault(make, server, waits
         ({"retry-after": "2.5"}, 2.5),
         ({"retry-after": "-3"}, 0),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "nan"}, None),
         ({"retry-after": "Fri, 31 Dec 1999 23:59:59 GMT", "date": "Fri, 31 Dec 1999 23:59:50 GMT"}, 9),
         ({"retry-after": "Fri, 31 Dec 1999 23:59:59 GMT"}, None),
     ],
@@ -312,6 +408,13 @@ def test_a_refusal_is_final_and_says_what_to_do(make, server, code, advice):
     assert len(server.seen) == 1
 
 
+def test_a_refusal_that_lists_fields_is_told(make, server):
+    """As FastAPI words it, which many servers are built with."""
+    details = [{"loc": ["body", "top_k"], "msg": "Extra inputs are not permitted"}]
+    server.otherwise = lambda handler: handler.json(422, {"detail": details})
+    assert '"top_k"], "msg": "Extra inputs are not permitted"' in fault(make())
+
+
 def test_a_refusal_inside_the_stream_is_final(make, server):
     server.otherwise = events({"error": {"message": "too long", "code": 400}})
     assert "400: too long" in fault(make())
@@ -326,6 +429,11 @@ def test_a_stall_ends_at_the_time_limit(make, server):
 
 def test_a_page_instead_of_an_error_is_cut(make, server):
     server.otherwise = lambda handler: handler.whole(400, b"<html>" + b"x" * 9000, "text/html")
+    assert len(fault(make())) < 1000
+
+
+def test_a_page_in_the_stream_is_cut(make, server):
+    server.otherwise = events({"error": {"message": "x" * 9000, "code": 400}})
     assert len(fault(make())) < 1000
 
 
@@ -352,6 +460,15 @@ def test_loading_finds_the_model(make, server):
         "served": "served",
         "max_model_len": 512,
     }
+
+
+@pytest.mark.parametrize("window", ["4096", -1, 0, [1], 2.5, 1e400, True, None], ids=repr)
+def test_a_window_that_is_no_number_of_tokens_is_not_known(make, server, window):
+    listed = {"id": "served", "max_model_len": window, "root": [1], "owned_by": float("nan")}
+    server.on_models = lambda handler: handler.json(200, {"data": [listed]})
+    engine = make(load=False)
+    assert set(engine.load(nothing).facts) == {"engine", "base_url", "served"}
+    assert answer(engine, request("x" * 5000)).text == TEXT
 
 
 def test_a_model_that_is_not_served_is_named_with_those_that_are(make, server):
@@ -400,6 +517,20 @@ def test_a_key_that_is_not_set_is_a_fault(make, monkeypatch):
         make(api_key_env="TEAM_KEY")
 
 
+def test_a_key_from_a_file_with_a_line_break_at_its_end_is_the_key(make, server, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", f"{SECRET}\n")
+    answer(make())
+    assert server.seen[0].headers["authorization"] == f"Bearer {SECRET}"
+
+
+@pytest.mark.parametrize("broken", ["kéy-of-the-team", "key-of\n-the-team", "key-of\x1b-the-team"])
+def test_a_key_that_no_header_can_carry_is_named_by_its_variable_alone(make, monkeypatch, log_path, broken):
+    monkeypatch.setenv("TEAM_KEY", broken)
+    with pytest.raises(EngineFault, match="the environment variable TEAM_KEY holds no key") as error:
+        make(api_key_env="TEAM_KEY")
+    assert "-the-team" not in str(error.value) + log_path.read_text()
+
+
 def test_the_key_is_told_to_nobody(make, server, monkeypatch, log_path, caplog):
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     caplog.set_level("DEBUG")
@@ -411,6 +542,16 @@ def test_the_key_is_told_to_nobody(make, server, monkeypatch, log_path, caplog):
     assert error.__suppress_context__
     for text in (str(error), log_path.read_text(), caplog.text, repr(vars(engine))):
         assert SECRET not in text
+
+
+@pytest.mark.parametrize("before", [386, 390, 394])
+def test_a_key_at_the_place_where_a_long_message_is_cut_is_told_to_nobody(
+    make, server, monkeypatch, log_path, before
+):
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    server.otherwise = status(401, f"{'.' * before}{SECRET}")
+    message = fault(make())
+    assert SECRET[:6] not in message + log_path.read_text()
 
 
 # --------------------------------------------------------------------------------------------------- settings
@@ -470,7 +611,8 @@ def test_so_many_at_a_time_and_no_more(make, server):
     futures = [engine.submit(request(str(number))) for number in range(6)]
     timings = [future.result(LIMIT_S).timing for future in futures]
     assert max(most) == 2
-    assert max(timing.concurrency for timing in timings) == 2
+    # Of two that are sent one after the other the first, too, has company.
+    assert [timing.concurrency for timing in timings] == [2] * 6
 
 
 def test_submit_does_not_wait(make, server):

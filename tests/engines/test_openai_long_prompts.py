@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
-from scripted_server import WORDS, proper, status
+from scripted_server import WORDS, proper, stall, status
 
 from pytest_llmeval.engines import EngineContext, create_engine
 from pytest_llmeval.errors import EngineFault
@@ -65,11 +66,12 @@ def serve(server, tmp_path):
     """Loads an engine whose server behaves so; `listed` is the window that it tells."""
     made = []
 
-    def make(behave, listed=900, **fields):
+    def make(behave, listed=900, concurrency=1, **fields):
         told = {} if listed is None else {"max_model_len": listed}
         server.on_models = lambda handler: handler.json(200, {"data": [{"id": "served", **told}]})
         server.otherwise = lambda handler: behave(handler, server.seen[-1])
-        spec = ModelSpec("m", "served", kind="openai", engine={"base_url": server.base_url, "concurrency": 1})
+        table = {"base_url": server.base_url, "concurrency": concurrency}
+        spec = ModelSpec("m", "served", kind="openai", engine=table)
         engine = create_engine(replace(spec, **fields), EngineContext(tmp_path / "log", 60.0))
         made.append(engine)
         engine.load(lambda stage, detail: None)
@@ -151,3 +153,69 @@ def test_a_prefill_continues_the_assistants_turn(serve, server):
     assert seen.body["continue_final_message"] is True
     assert seen.body["add_generation_prompt"] is False
     assert seen.body["chat_template"] == "{{ messages }}"
+
+
+def test_whether_a_server_counts_is_asked_once(serve, server):
+    engine = serve(tokenizing)
+    long = [replace(request(PromptStyle.COMPLETION), request_id=str(number)) for number in range(6)]
+    for answer in [engine.submit(one) for one in long]:
+        assert answer.result(LIMIT_S).cut
+    assert sum(seen.body == {"model": "served", "prompt": "x"} for seen in server.seen) == 1
+
+
+def test_a_prompt_that_nobody_wants_any_more_is_not_counted_on(serve, server):
+    counting, go_on = threading.Event(), threading.Event()
+
+    def behave(handler, seen):
+        if seen.path == "/tokenize" and "unwanted" in seen.body["prompt"]:
+            counting.set()
+            go_on.wait(LIMIT_S)
+        tokenizing(handler, seen)
+
+    engine = serve(behave)
+    unwanted = engine.submit(request(PromptStyle.COMPLETION, f"{KEPT} unwanted {TEXT}"))
+    assert counting.wait(LIMIT_S)
+    assert unwanted.cancel()
+    go_on.set()
+    assert engine.submit(request(PromptStyle.COMPLETION)).result(LIMIT_S).cut
+    assert sum("unwanted" in seen.body["prompt"] for seen in server.seen) == 1
+
+
+def test_closing_ends_the_threads_that_count(serve, server):
+    counting = threading.Event()
+
+    def behave(handler, seen):
+        if seen.path == "/tokenize" and seen.body["prompt"] != "x":
+            counting.set()
+            stall(handler)
+        tokenizing(handler, seen)
+
+    engine = serve(behave)
+    pending = engine.submit(request(PromptStyle.COMPLETION))
+    assert counting.wait(LIMIT_S)
+    engine.close()
+    assert "the engine was closed" in str(pending.exception(LIMIT_S))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("asyncio_")]
+
+
+def test_a_window_that_is_refused_calls_the_others_off(serve, server):
+    """Else they would keep their places among the requests that may be under way."""
+    together = threading.Barrier(2)
+
+    def behave(handler, seen):
+        asked = seen.body["prompt"]
+        if seen.path == "/tokenize":
+            tokenizing(handler, seen)
+        elif asked == "short":
+            together.wait(LIMIT_S)
+            proper(handler)
+        elif "line 0 " in asked:
+            status(400, "not this one")(handler)
+        else:
+            stall(handler)
+
+    engine = serve(behave, concurrency=2, truncation=TruncationPolicy(Strategy.SLIDING_WINDOW))
+    assert "not this one" in str(engine.submit(request(PromptStyle.COMPLETION)).exception(LIMIT_S))
+    both = [replace(request(PromptStyle.COMPLETION, "short"), request_id=str(number)) for number in range(2)]
+    for answer in [engine.submit(one) for one in both]:
+        assert answer.result(LIMIT_S).text == "".join(WORDS)

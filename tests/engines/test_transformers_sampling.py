@@ -12,7 +12,7 @@ pytest.importorskip("transformers", reason="needs the extra transformers")
 
 PROGRAM = """
 import json, sys, torch
-from pytest_llmeval.engines.host.transformers_driver import probabilities
+from pytest_llmeval.engines.host.transformers_steps import probabilities
 from pytest_llmeval.schema import Sampling
 logits = torch.tensor([0.1, 0.5, 0.3, 0.1 + 1e-9]).log()
 cases = json.loads(sys.argv[1])

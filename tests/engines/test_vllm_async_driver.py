@@ -57,6 +57,7 @@ def test_it_answers_refuses_and_outlives_the_death_of_its_core(tmp_path):
         answers = [future.result(120) for future in [engine.submit(request(n)) for n in range(8)]]
         assert all(answer.completion_tokens > 0 for answer in answers)
         assert all(0 < answer.timing.ttft_s < answer.timing.e2e_s for answer in answers)
+        assert all(2 <= answer.timing.concurrency <= 8 for answer in answers), "the first had company, too"
         assert 0 < engine.status.kv_peak_share < 1
 
         long = engine.submit(request(0, LONG, "long")).result(120)

@@ -76,6 +76,20 @@ def test_an_unknown_kind_is_a_usage_error_with_a_suggestion(project):
     result.stderr.fnmatch_lines(["*models.polly.kind: unknown engine 'vlm'; did you mean 'vllm'[?]*"])
 
 
+def test_a_conftest_that_is_read_too_late_is_pointed_at(project, pytester):
+    below = pytester.mkdir("suites")
+    (below / "conftest.py").write_text(
+        'def pytest_llmeval_engines():\n    return {"mine": "pytest_llmeval.testing:FakeEngine"}\n'
+    )
+    entry = '[models.own]\nmodel = "x"\nkind = "mine"\n'
+    result = project("--collect-only", registry=entry)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["*unknown engine 'mine'*conftest.py count where it lies at the project's top*"]
+    )
+    assert project("--collect-only", "-q", "suites", registry=entry).ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
 def test_a_name_that_is_taken_is_an_error(project, pytester):
     pytester.makeconftest('def pytest_llmeval_engines():\n    return {"vllm": "mine:Engine"}\n')
     result = project("--collect-only")
@@ -89,3 +103,29 @@ def test_a_module_that_is_not_there_is_named(project):
     )
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*needs the package 'gone', which is not installed*"])
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (
+            'ProblemSet("sums", (problem("add", 5),) * 2)',
+            "the problem set 'sums' has two problems 'sums/add'",
+        ),
+        ('ProblemSet("other", (problem("add", 5),))', "the problem set 'sums' calls itself 'other'"),
+        ("None", "the problem set 'sums' must be a ProblemSet, but sums:load returned NoneType"),
+    ],
+)
+def test_a_set_that_is_not_what_it_should_be_is_named(extended, pytester, made, said):
+    pytester.makepyfile(sums=SUMS.partition("def load")[0] + f"def load():\n    return {made}\n")
+    result = extended("test_sums.py", "--llmeval-models=polly", registry=ENTRY)
+    result.stdout.fnmatch_lines([f"*{said}*"])
+    result.assert_outcomes(errors=1)
+
+
+def test_a_module_that_fails_while_it_is_imported_says_so_itself(extended, pytester):
+    """Its own mistake must not read as a name that is missing from it."""
+    pytester.makepyfile(sums="import math\nmath.no_such_thing\n")
+    result = extended("test_sums.py", "--llmeval-models=polly", registry=ENTRY)
+    result.stdout.fnmatch_lines(["*no_such_thing*"])
+    result.stdout.no_fnmatch_line("*sums has no 'load'*")

@@ -6,6 +6,7 @@ run of its own for each would take minutes; tests at the end make them of real r
 
 from __future__ import annotations
 
+import glob
 import json
 import xml.etree.ElementTree as ET
 
@@ -75,7 +76,9 @@ def test_no_change_passes_and_every_wrong_answer_is_a_known_one(gated, baseline,
     assert findings(pytester)["gate::subject::accuracy"] == "unchanged"
 
 
-def test_a_regression_fails_and_names_the_problems_newly_failed(gated, baseline, pytester):
+def test_a_regression_fails_and_names_the_problems_newly_failed(gated, baseline, pytester, monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "step.md"))
     result = gated(25, baseline(subject=37), "-rxf", "--junitxml=junit.xml")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(passed=25 + 1, xfailed=15, failed=1, skipped=NOT_JUDGED)
@@ -93,7 +96,11 @@ def test_a_regression_fails_and_names_the_problems_newly_failed(gated, baseline,
         if (case.get("classname"), case.get("name")) == ("gate.subject", "accuracy")
     )  # fmt: skip
     assert newly in case.find("failure").text
-    assert "regressed: pass@1" in (pytester.path / "reports/latest/report.html").read_text()
+    page = (pytester.path / "reports/latest/report.html").read_text()
+    assert "regressed: pass@1" in page
+    assert "<summary>newly failed: 12</summary>" in page
+    assert "**The gate fails** against" in (pytester.path / "step.md").read_text()
+    result.stdout.fnmatch_lines(["::error title=subject accuracy%3A regressed::pass@1 92.5 %25 → 62.5 %25 *"])
 
 
 def test_an_improvement_passes_and_marks_what_was_fixed(gated, baseline, pytester):
@@ -225,12 +232,14 @@ def test_only_its_whole_id_removes_a_finding_and_then_wrong_answers_fail(gated, 
         ("gate::subjekt::accuracy", "subject"),
         ("gate::subject::acuracy", "accuracy"),
         ("gate::subject", "no rule ''"),
+        ("gate::subject::floors", "no rule 'floors'"),
+        ("gate::subject::energy[humaneval]", "no rule 'energy[[]humaneval]'"),
     ],
 )
 def test_a_deselected_finding_that_cannot_be_is_a_usage_error(gated, baseline, entry, meant):
     result = gated(40, baseline(subject=40), "--deselect", entry)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"*--deselect {entry}: *{meant}*"])
+    result.stderr.fnmatch_lines([f"*--deselect {glob.escape(entry)}: *{meant}*"])
 
 
 def test_under_workers_the_controller_tells_the_findings(gated, baseline, pytester):
@@ -268,8 +277,9 @@ def test_one_entry_is_judged_against_another_of_the_same_run(gated, pytester):
 
 def test_floors_decide_without_a_baseline(gated, pytester):
     more = '[gate]\nfaults = false\nfloors = ["pass@1 >= 0.60"]\n'
-    result = gated(30, "--llmeval-gate=lower95(pass@1) >= 0.70", more=more)
+    result = gated(30, "--llmeval-gate=lower95(pass@1) >= 0.70", "--tb=line", more=more)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*= FAILURES =*", *2 * ["regressed: lower*"]], consecutive=True)
     assert findings(pytester) == {
         "gate::subject::pass@1>=0.6": "unchanged",
         "gate::subject::lower95(pass@1)>=0.7": "regressed",
@@ -292,8 +302,9 @@ def test_mistakes_in_rules_and_baselines_are_usage_errors(gated, pytester):
     for name, text, says in (
         ("no.json", None, "does not exist"),
         ("bad.json", "{}", "no baseline of this version"),
+        ("results.jsonl", "", "holds no model"),
     ):
-        if text:
+        if text is not None:
             (pytester.path / name).write_text(text)
         result = gated(40, f"--llmeval-baseline={name}")
         assert result.ret == pytest.ExitCode.USAGE_ERROR

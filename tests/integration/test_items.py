@@ -113,6 +113,49 @@ def test_a_projects_own_parameter_of_the_same_name_is_left_alone(project, pytest
     project().assert_outcomes(passed=3)
 
 
+def test_a_projects_fixture_that_stands_on_ours_gets_what_ours_would(project, pytester):
+    pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def engine(engine):
+            return engine
+
+        @pytest.fixture
+        def problem(problem):
+            return problem
+
+        @pytest.fixture
+        def record(record):
+            return record
+        """
+    )
+    project("--llmeval-limit=2", "--llmeval-models=good").assert_outcomes(passed=2)
+
+
+def test_a_fixture_that_was_asked_for_too_late_says_so(project, pytester):
+    pytester.makepyfile(test_humaneval='def test_it(request):\n    request.getfixturevalue("record")\n')
+    result = project()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*engine has no value here: *request.getfixturevalue*"])
+
+
+def test_a_test_that_gives_our_fixtures_values_is_told_how_to_choose(project, pytester):
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize(("extra", "engine"), [(1, "good")], indirect=["engine"])
+        def test_only_good(extra, engine):
+            pass
+        """
+    )
+    result = project("--collect-only", "-q")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*test_only_good parametrizes engine, which this plugin gives its values*"])
+
+
 def test_an_unknown_problem_set_is_named(project, pytester):
     pytester.makepyfile(
         test_humaneval='import pytest\n@pytest.mark.problems("humanevil")\ndef test_it(record): pass'

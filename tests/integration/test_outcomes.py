@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 LIMIT = "--llmeval-limit=4"
@@ -46,6 +48,7 @@ def test_a_model_that_does_not_load_is_an_error_explained_once(project):
     referred = "engine broken is not available (explained at the first error of broken)"
     assert result.outlines.count(explained) == 1
     assert result.outlines.count(referred) == 3
+    assert not [line for line in result.outlines if "another exception occurred" in line]
 
 
 def test_an_engine_that_dies_keeps_what_it_had_answered(project, records):
@@ -55,6 +58,31 @@ def test_an_engine_that_dies_keeps_what_it_had_answered(project, records):
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert sum(record.model == "mortal" for record in records()) == 2
     result.stdout.fnmatch_lines(["mortal * faulted *"])
+
+
+def test_a_problem_that_is_refused_costs_the_model_no_timings(project, pytester):
+    """Single-stream requests are those of the problems that were answered."""
+    pytester.makepyfile(
+        picky="""
+        from concurrent.futures import Future
+        from pytest_llmeval.errors import EngineFault
+        from pytest_llmeval.testing import FakeEngine
+
+        class Picky(FakeEngine):
+            def submit(self, request):
+                if request.task_id != "HumanEval/1":
+                    return super().submit(request)
+                refused = Future()
+                refused.set_exception(EngineFault("prompt too long"))
+                return refused
+        """
+    )
+    pytester.syspathinsert()
+    registry = '[models.picky]\nmodel = "fake"\nkind = "picky:Picky"\n'
+    result = project(LIMIT, "--llmeval-models=picky", "--llmeval-probe=4", registry=registry)
+    result.assert_outcomes(passed=3, errors=1)
+    summary = json.loads((pytester.path / "reports/latest/summary.json").read_text())["models"]["picky"]
+    assert summary["figures"]["single_stream"]["requests"] == 3
 
 
 def test_a_fault_is_never_an_expected_failure(project):
@@ -99,7 +127,7 @@ def test_one_load_per_model_whatever_the_suites_and_their_order(project, pyteste
 def test_exit_first_stops_and_reports(project):
     result = project("-x", "--llmeval-models=weak")
     result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines(["weak * of 164 *"])
+    result.stdout.fnmatch_lines(["weak * of 164*"])
 
 
 def test_the_benchmark_file_holds_engine_time_and_no_addresses(project, pytester):
@@ -111,7 +139,9 @@ def test_the_benchmark_file_holds_engine_time_and_no_addresses(project, pytester
     benchmarks = json.loads(text)["benchmarks"]
     assert [b["stats"]["min"] for b in benchmarks] == [0.5, 0.5]
     assert {b["group"] for b in benchmarks} == {"good"}
-    assert benchmarks[0]["extra_info"]["llmeval"]["ttft_s"] == [0.1]
+    told = benchmarks[0]["extra_info"]["llmeval"]
+    assert told["ttft_s"] == [0.1]
+    assert told["output_tok_s"] == [(told["completion_tokens"][0] - 1) / 0.4], "after the first token"
     assert benchmarks[0]["params"]["engine"] == "good"
 
 
@@ -172,3 +202,22 @@ def test_concurrency_bounds_what_an_engine_has_at_a_time(project, pytester, reco
 @pytest.mark.parametrize("given", ["0", "-1", "many"])
 def test_a_concurrency_that_makes_no_sense_is_a_usage_error(project, given):
     assert project(f"--llmeval-concurrency={given}").ret == pytest.ExitCode.USAGE_ERROR
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_closing_tables_fit_the_terminal_and_quiet_runs_say_no_more_than_the_leaderboard(
+    project, monkeypatch, columns
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    result = project("--llmeval-limit=3", "--no-header", "--color=no")
+    said = result.stdout.str()
+    assert "sandbox:" not in said
+    ours = said[said.index("= leaderboard =") : said.index("run: ")]
+    assert max(map(len, ours.splitlines())) <= columns
+    assert "good has pass@1 100.0 %" in " ".join(said.split())
+    quiet = project("--llmeval-limit=3", "-q", "--color=no").stdout.str()
+    assert "leaderboard" in quiet
+    assert not [words for words in ("sandbox:", "llmeval:", "speed, memory, energy") if words in quiet]
+    failure = [line for line in quiet.splitlines() if line.startswith("wrong_answer: ")]
+    assert len(failure) == 1, "the model's failing assertion, and nothing of ours"
+    assert "assert record.passed" not in quiet

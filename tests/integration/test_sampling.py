@@ -62,7 +62,8 @@ def asked() -> list[str]:
 
 
 def figures() -> dict:
-    return json.loads(Path("reports/latest/summary.json").read_text())["models"]["chance"]["figures"]
+    summary = json.loads(Path("reports/latest/summary.json").read_text())
+    return summary["models"]["chance"]["problem_sets"]["humaneval"]
 
 
 def test_the_command_line_wins_over_the_suite_and_the_suite_over_the_registry(ask, pytester):
@@ -104,7 +105,7 @@ def test_pass_at_k_is_reported_as_far_as_the_samples_go(ask):
         "5": round(1 - 56 / 252, 6),
         "10": 1.0,
     }
-    result.stdout.fnmatch_lines(["model * pass@5 (95 %) *pass@10 (95 %)*", "chance * 77.8 % (*"])
+    result.stdout.fnmatch_lines(["model *pass@5 (95 %)*", "chance * 77.8 % (*", "model *pass@10 (95 %)*"])
 
 
 def test_pytest_benchmark_gets_a_round_per_sample(ask):

@@ -17,7 +17,7 @@ def test_a_run_leaves_records_predictions_summary_manifest_and_page(project, pyt
     prediction = json.loads((run / "predictions/good/humaneval/HumanEval%2F1.json").read_text())
     assert prediction["samples"][0]["verdict"]["outcome"] == "passed"
     summary = json.loads((run / "summary.json").read_text())
-    assert summary["models"]["weak"]["figures"]["pass_at_1"] == 1.0
+    assert summary["models"]["weak"]["problem_sets"]["humaneval"]["pass_at_1"] == 1.0
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["versions"]["pytest"]
     assert manifest["models"]["good"]["categories"] == ["coding"]
@@ -67,6 +67,36 @@ def test_where_no_item_of_ours_runs_no_file_appears(project, pytester, arguments
     result.stdout.no_fnmatch_line("*html report*")
 
 
+@pytest.mark.parametrize("shown", ["--markers", "--fixtures", "--fixtures-per-test", "--setup-plan"])
+def test_what_pytest_only_shows_starts_nothing_and_leaves_nothing(project, pytester, shown):
+    result = project(shown, "--llmeval-limit=1")
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*sandbox: level*")
+    result.stdout.no_fnmatch_line("*leaderboard*")
+    assert not (pytester.path / "reports").exists()
+
+
+def test_after_a_collection_error_nothing_starts_and_the_newest_run_stays_the_newest(project, pytester):
+    pytester.makepyfile(test_broken="def broken(:")
+    result = project("--llmeval-limit=1")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.no_fnmatch_line("*sandbox: level*")
+    assert not (pytester.path / "reports").exists()
+
+
+def test_a_folder_of_the_users_own_named_latest_is_left_alone(project, pytester):
+    (pytester.path / "reports/latest").mkdir(parents=True)
+    assert project("--llmeval-limit=1", "--llmeval-models=good").ret == 0
+    assert sorted(path.name[:2] for path in (pytester.path / "reports").iterdir()) == ["20", "la"]
+
+
+def test_help_is_there_where_the_registry_holds_mistakes_and_leaves_nothing(project, pytester):
+    result = project("--help", registry="[models.good]\n")
+    assert result.ret == 0
+    assert not (pytester.path / "reports").exists()
+    result.stdout.fnmatch_lines(["*--llmeval-models=GLOB*"])
+
+
 def test_two_runs_in_one_second_have_two_folders(project, pytester):
     from pytest_llmeval.store import create_run_folder
 
@@ -74,11 +104,13 @@ def test_two_runs_in_one_second_have_two_folders(project, pytester):
     assert {f.name for f in folders} == {"20260101_000000", "20260101_000000-2", "20260101_000000-3"}
 
 
-def test_a_reports_folder_that_cannot_be_written_is_one_clear_error(project, pytester):
+@pytest.mark.parametrize("page", [[], ["-p", "no:html"]], ids=["page", "no page"])
+def test_a_reports_folder_that_cannot_be_written_is_one_clear_error(project, pytester, page):
     (pytester.path / "taken").write_text("a file")
-    result = project("--llmeval-limit=1", "--llmeval-reports=taken/reports")
+    result = project("--llmeval-limit=1", "--llmeval-reports=taken/reports", *page)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*taken/reports cannot be written: *"])
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
 
 
 def test_hostile_text_is_escaped_in_page_and_terminal(project, pytester):

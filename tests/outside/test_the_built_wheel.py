@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).parents[2]
 PROJECT = Path(__file__).parent / "project"
@@ -95,3 +97,79 @@ def test_its_commands_and_starter_files_are_there(outside):
     assert "recall" in run("-m", "pytest_llmeval", "models").stdout
     assert run("-m", "pytest_llmeval", "init", "fresh").returncode == 0
     assert (project / "fresh/suites/test_humaneval.py").is_file()
+
+
+@pytest.fixture(scope="module")
+def alone(installed, tmp_path_factory):
+    """Runs a command where nothing is installed but the wheel and what its metadata asks for."""
+    root = tmp_path_factory.mktemp("alone")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", root], check=True)
+    (site,) = root.glob("lib/*/site-packages")
+    (metadata,) = installed.glob("*.dist-info")
+    for top in installed.iterdir():
+        (site / top.name).symlink_to(top)
+    for name in needed(Distribution.at(metadata)):
+        link(distribution(name), site)
+
+    def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [root / "bin" / "python", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        )
+
+    return run
+
+
+def needed(dist: Distribution, seen: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Names of all distributions that one needs, by its metadata; each is there in a version that will do."""
+    for requirement in map(Requirement, dist.requires or ()):
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        found = distribution(requirement.name)
+        assert requirement.specifier.contains(found.version, prereleases=True), (
+            f"{requirement}: {found.version}"
+        )
+        if requirement.name not in seen:
+            seen = needed(found, seen | {requirement.name})
+    return seen
+
+
+def link(dist: Distribution, site: Path) -> None:
+    for top in {file.parts[0] for file in dist.files or () if file.parts[0] != ".."}:
+        target = Path(str(dist.locate_file(top)))
+        if target.exists() and not (site / top).exists():
+            (site / top).symlink_to(target)
+
+
+def test_it_judges_samples_with_nothing_else_installed(alone, tmp_path):
+    assert alone(tmp_path, "-c", "import vllm").returncode == 1
+    (tmp_path / "samples.jsonl").write_text(
+        '{"task_id": "HumanEval/53", "completion": "    return x + y\\n"}\n'
+    )
+    assert alone(tmp_path, "-m", "pytest_llmeval", "init").returncode == 0
+    done = alone(
+        tmp_path, "-m", "pytest", "suites", "--llmeval-samples=samples.jsonl", "-p", "no:cacheprovider"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "reports/latest/report.html").is_file()
+
+
+def test_what_is_optional_is_missed_by_name_and_with_the_way_to_get_it(alone, tmp_path):
+    assert alone(tmp_path, "-m", "pytest_llmeval", "init").returncode == 0
+    done = alone(
+        tmp_path, "-m", "pytest", "suites", "-m", "demo", "--llmeval-limit=1", "-p", "no:cacheprovider"
+    )
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert (
+        "needs the package 'vllm', which is not installed: pip install 'pytest-llmeval-bench[cpu]'"
+        in done.stdout
+    )
+    found = alone(tmp_path, "-m", "pytest_llmeval", "doctor", "--json")
+    says = {finding["topic"]: finding["says"] for finding in json.loads(found.stdout)["findings"]}
+    assert says["vllm"].startswith("not installed")
+    assert says["model tiny_coder"] == "vLLM is not installed"
+    assert says["hub"] == "not asked: huggingface_hub does not import"

@@ -9,7 +9,7 @@ import pytest
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.problems.expected import Kept
 from pytest_llmeval.sandbox import Executor
-from pytest_llmeval.scoring import Judge
+from pytest_llmeval.scoring.judge import Judge
 
 
 @pytest.fixture(scope="session")

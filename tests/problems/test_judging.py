@@ -15,7 +15,7 @@ from pytest_llmeval.problems.expected import CALL_S, FACTOR, SAMPLE_S, Kept, Mea
 from pytest_llmeval.problems.generated import Cases, checking_source
 from pytest_llmeval.sandbox import Executor
 from pytest_llmeval.schema import Outcome, Problem, Program, Verdict
-from pytest_llmeval.scoring import Judge
+from pytest_llmeval.scoring.judge import Judge
 
 WAIT_S = 300
 

@@ -25,6 +25,8 @@ ESCAPES: dict[str, tuple[tuple[str, ...], str]] = {
     "udp": (EVERYWHERE, "import socket\nreturn attempt(lambda: socket.socket(2, 2).sendto(b'x', ('127.0.0.1', {port})))"),
     "unix": (EVERYWHERE, "import socket\nreturn attempt(lambda: socket.socket(1).connect({unix!r}))"),
     "abstract_unix": (EVERYWHERE, "import socket\nreturn attempt(lambda: socket.socket(1).connect({abstract!r}))"),
+    "datagram": (EVERYWHERE, "import socket\na, b = socket.socketpair(1, 2)\nreturn together(lambda: a.sendto(b'x', {letters!r}), lambda: a.sendto(b'x', {hidden_letters!r}))"),
+    "pairs_of_other_families": (EVERYWHERE, "return 'refused' if not any(pair(family, kind) for family in (2, 10, 16, 30, 40) for kind in (1, 2, 5)) else 'done'"),
     "listen": (EVERYWHERE, "import socket\ns = lambda: socket.create_server(('127.0.0.1', 0))\nreturn attempt(s)"),
     "netlink": (EVERYWHERE, "import socket\nreturn attempt(lambda: socket.socket(16, 3, 0))"),
     "io_uring": (EVERYWHERE, "return number(425, 8, None)"),
@@ -49,6 +51,9 @@ ESCAPES: dict[str, tuple[tuple[str, ...], str]] = {
     "metadata": (EVERYWHERE, "import os\nreturn together(lambda: os.chmod({canary!r}, 0), lambda: os.utime({canary!r}, (0, 0)), lambda: os.truncate({canary!r}, 0), lambda: os.chown({canary!r}, 1, 1), lambda: os.setxattr({canary!r}, 'user.x', b'1'))"),
     "fchmod": (EVERYWHERE, "import os\nreturn attempt(lambda: os.fchmod(os.open({canary!r}, os.O_RDONLY), 0))"),
     "interpreter": (EVERYWHERE, "import os\nreturn together(lambda: open(os.__file__, 'a'), lambda: os.unlink(os.__file__))"),
+    "open_for_nothing": (EVERYWHERE, "import os\nreturn together(lambda: os.open({canary!r}, 3), lambda: os.open({canary!r}, 3 | os.O_TRUNC))"),
+    "truncate_what_can_be_read": (("B", "B-"), "import os\nreturn attempt(lambda: os.open('/dev/null', os.O_TRUNC))"),  # before Landlock 3
+    "flags_of_files": (("B", "B-"), "import errno, fcntl\ntry: fcntl.ioctl(open('/dev/null'), 0x40086602, bytes(8))  # FS_IOC_SETFLAGS\nexcept OSError as e: return 'refused' if e.errno == errno.EPERM else 'done'"),
     "dev_mem": (EVERYWHERE, "return together(lambda: open('/dev/mem', 'rb'), lambda: open('/dev/vda', 'rb'), lambda: open('/dev/kmsg'))"),
     "sysfs": (("A", "B"), "import os\nreturn together(lambda: os.listdir('/sys/class'), lambda: open('/sys/kernel/notes', 'rb'))"),
     "open_by_handle": (EVERYWHERE, "return number(304, -100, None, 0)"),
@@ -82,6 +87,8 @@ ESCAPES: dict[str, tuple[tuple[str, ...], str]] = {
     "sparse_file": (EVERYWHERE, "import os\nreturn together(lambda: open('/tmp/s', 'wb').truncate(1 << 40), lambda: os.posix_fallocate(os.open('/tmp/t', os.O_CREAT | os.O_RDWR), 0, 1 << 40))"),
     "big_mapping": (EVERYWHERE, "import mmap\nreturn attempt(lambda: mmap.mmap(-1, 2 << 30))"),
     "priority": (EVERYWHERE, "import os\nreturn attempt(lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 19))"),
+    "descriptors_passed_on": (EVERYWHERE, "import array, socket\na, b = socket.socketpair()\nreturn attempt(lambda: a.sendmsg([b'x'], [(1, 1, array.array('i', [3]))]))"),
+    "outlives_its_zygote": (("B", "B-"), "return number(157, 1, 0, 0, 0, 0)"),  # PR_SET_PDEATHSIG; at A its namespace ends
     # becoming someone else, somewhere else
     "namespaces": (EVERYWHERE, "return 'refused' if all(number(272, flag) == 'refused' for flag in (0x10000000, 0x20000, 0x20000000, 0x40000000)) else 'done'"),
     "mount": (EVERYWHERE, "return number(165, b't', b'/tmp', b'tmpfs', 0, None)"),
@@ -110,6 +117,11 @@ ESCAPES: dict[str, tuple[tuple[str, ...], str]] = {
     "terminal": (EVERYWHERE, "return attempt(lambda: open('/dev/tty'))"),
 }  # fmt: skip
 
+PAIR = """
+def pair(family, kind):
+    import socket
+    return attempt(lambda: socket.socketpair(family, kind)) == "done"
+"""
 # A raw system call, for what Python does not wrap. x86_64 numbers: elsewhere these escapes are skipped.
 NUMBER = """
 def number(call, *arguments):

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from attacks import CRASHES, ESCAPES, FORGERIES, HANGS, NUMBER, PROLOGUE
+from attacks import CRASHES, ESCAPES, FORGERIES, HANGS, NUMBER, PAIR, PROLOGUE
 from judging import QUICK, SQUARE, judged, problem, still_judges
 
 from pytest_llmeval.sandbox import Executor
-from pytest_llmeval.schema import Outcome
+from pytest_llmeval.schema import Channel, Outcome
 
 REFUSED = problem("got = candidate(0)\nassert got == 'refused'")
 BRIEF = replace(QUICK, wall_s=0.4)
@@ -34,7 +34,11 @@ class Canary:
         file = self.directory / "canary"
         state = file.stat()
         names = sorted(path.name for path in self.directory.iterdir())
-        return file.read_text() == CANARY and state.st_mode & 0o777 == 0o666 and names == ["canary", "socket"]
+        return (
+            file.read_text() == CANARY
+            and state.st_mode & 0o777 == 0o666
+            and names == ["canary", "letters", "socket"]
+        )
 
 
 @pytest.fixture(scope="session")
@@ -51,10 +55,15 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
         socket.socket() as tcp,
         socket.socket(socket.AF_UNIX) as unix,
         socket.socket(socket.AF_UNIX) as hidden,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as letters,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hidden_letters,
     ):
         tcp.bind(("127.0.0.1", 0))
         unix.bind(str(directory / "socket"))
         hidden.bind(abstract)
+        letters.bind(str(directory / "letters"))
+        (directory / "letters").chmod(0o777)
+        hidden_letters.bind(abstract + "-letters")
         for listener in (tcp, unix, hidden):
             listener.listen(8)
         os.environ["LLMEVAL_SECRET"] = "token"
@@ -64,6 +73,8 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
                 "port": tcp.getsockname()[1],
                 "unix": str(directory / "socket"),
                 "abstract": abstract,
+                "letters": str(directory / "letters"),
+                "hidden_letters": abstract + "-letters",
                 "canary": str(file),
                 "dir": str(directory),
                 "package": __file__,
@@ -103,7 +114,7 @@ def test_escape_is_refused(isolated: Executor, canary: Canary, name: str) -> Non
     if "number(" in body and platform.machine() != "x86_64":
         pytest.skip("the attack is written with x86_64 system call numbers")
     before = children()
-    source = NUMBER + PROLOGUE + as_function(body.format_map(canary.values))
+    source = NUMBER + PROLOGUE + PAIR + as_function(body.format_map(canary.values))
     verdict = judged(isolated, source, REFUSED)
     assert verdict.passed, verdict
     assert canary.is_untouched()
@@ -124,6 +135,39 @@ def test_nobody_else_can_be_signalled(isolated: Executor, canary: Canary, victim
     assert still_judges(isolated)
     assert not survivors(before)
     assert isolated.respawns == 0
+
+
+def test_no_signal_reaches_the_zygote(isolated: Executor) -> None:
+    """Not even those that an interpreter handles unless it is told otherwise: a failure would become a fault."""
+    body = (
+        "import os, signal\nfor number in range(1, 65):\n"
+        "    try: signal.signal(number, signal.SIG_IGN)\n    except (OSError, ValueError): pass\n"
+        "    for victim in (1, os.getppid()):\n"
+        "        try: os.kill(victim, number)\n        except OSError: pass\nreturn 'refused'"
+    )
+    assert judged(isolated, as_function(body), REFUSED).passed
+    assert still_judges(isolated)
+    assert isolated.respawns == 0
+
+
+def test_a_sample_that_puts_its_channel_into_the_channel_is_no_fault(protected: Executor) -> None:
+    """Its end would outlive it there, and the checker would write to nobody for ever."""
+    body = "candidate(list(range(400_000)))\n" * 2
+    keep = (
+        "import array, os, socket\ns = socket.socket(fileno=3)\n"
+        "try: s.sendmsg([b'x'], [(1, 1, array.array('i', [3]))])\n"
+        "finally: os._exit(0)\ndef f(x): return x"
+    )
+    verdict = judged(protected, keep, problem(body))
+    assert verdict.outcome == Outcome.KILLED
+    assert protected.respawns == 0
+
+
+def test_a_call_cannot_end_the_loop_that_makes_it(protected: Executor) -> None:
+    """`map` takes a StopIteration of the function for its own end, and `all` of nothing is true."""
+    task = problem("assert all(map(lambda x: candidate(x) == x * x, range(3)))")
+    verdict = judged(protected, "def f(x): raise StopIteration", task)
+    assert (verdict.outcome, verdict.detail) == (Outcome.EXCEPTION, "StopIteration")
 
 
 @pytest.mark.parametrize("name", FORGERIES)
@@ -185,6 +229,40 @@ def test_files_do_not_reach_the_next_sample(isolated: Executor) -> None:
 def test_patches_do_not_reach_the_next_sample(isolated: Executor) -> None:
     judged(isolated, "import math, builtins\nmath.pi = 3\nbuiltins.len = None\ndef f(x): return x")
     assert judged(isolated, "import math\ndef f(x): return len('x' * (x * x)) if math.pi > 3 else 0").passed
+
+
+# Neither spells what it looks for: the compiler would join a sum of constants.
+LOOKS_AROUND = """
+import gc, sys
+def f(_):
+    seen, frame = [gc.get_objects()], sys._getframe()
+    while frame:
+        seen.append(frame.f_locals)
+        frame = frame.f_back
+    return 'found' if '-'.join(['LEFT', 'BEHIND']) in str(seen) else 'refused'
+"""
+LOOKS_INTO_MEMORY = """
+import ctypes
+def f(_):
+    libc = ctypes.CDLL(None)
+    libc.sbrk.restype, libc.sbrk.argtypes = ctypes.c_void_p, [ctypes.c_long]
+    heap = ctypes.string_at(libc.sbrk(0) - 1_000_000, 1_000_000)
+    return 'found' if b'-'.join([b'LEFT', b'BEHIND']) in heap else 'refused'
+"""
+
+
+@pytest.mark.parametrize("look", [LOOKS_AROUND, LOOKS_INTO_MEMORY], ids=["objects", "memory"])
+@pytest.mark.parametrize(
+    "left", ["# LEFT-BEHIND\n", "print('LEFT-BEHIND\\n' * 999)\n"], ids=["source", "output"]
+)
+def test_nothing_of_a_sample_is_left_in_the_memory_of_the_next(
+    protected: Executor, look: str, left: str
+) -> None:
+    """Or a wrong program could look for the right one of another and run it."""
+    for channel in Channel:
+        task = replace(SQUARE, channel=channel)
+        assert judged(protected, left * 99 + "def f(x): return x * x\n", task).passed
+        assert judged(protected, look, REFUSED).passed
 
 
 def test_processes_are_killed_where_they_are_allowed(strongest: Executor) -> None:

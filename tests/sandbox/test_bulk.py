@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
+import psutil
 import pytest
-from judging import QUICK, judged, problem
+from judging import QUICK, judged, problem, started
 
-from pytest_llmeval.sandbox import Executor
+from pytest_llmeval.sandbox import Executor, worker
 from pytest_llmeval.sandbox.jail import answers, checker, codec, purity
 from pytest_llmeval.schema import Outcome, Problem
 
@@ -60,6 +62,23 @@ def test_large_answers_cross_together(protected: Executor) -> None:
     assert judged(protected, source, task, PATIENT).passed
 
 
+def test_a_checker_is_followed_by_another_before_it_grows_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "CHECKER_LIFETIME", 5)
+    tasks = [problem(f"assert candidate({n}) == {n * n}", task_id=str(n)) for n in range(3)]
+    executor = started("auto")
+    try:
+        at_first = seen = {process.pid for process in psutil.Process().children(recursive=True)}
+        for _ in range(6):
+            for task in tasks:
+                assert judged(executor, RIGHT, task).passed
+                assert judged(executor, "def f(x):\n    return 2\n", task).outcome is Outcome.WRONG_ANSWER
+            seen = seen | {process.pid for process in psutil.Process().children(recursive=True)}
+        assert len(seen - at_first) >= 5  # each round is longer than a life
+        assert executor.respawns == 0
+    finally:
+        executor.close()
+
+
 def test_tests_of_one_problem_leave_nothing_to_those_of_another(protected: Executor) -> None:
     careless = problem(
         "import math, sys\nmath.pi = 3\nsys.setrecursionlimit(50)\nassert candidate(1) == 1", task_id="a"
@@ -68,6 +87,14 @@ def test_tests_of_one_problem_leave_nothing_to_those_of_another(protected: Execu
     for _ in range(2):
         assert judged(protected, RIGHT, careless).passed
         assert judged(protected, RIGHT, careful).passed
+
+
+def test_chance_is_the_same_whatever_was_judged_before(protected: Executor) -> None:
+    """Tests that draw by chance ask the same in every sample, on every worker, in every run."""
+    body = "import random\nassert candidate(random.random()) is None"
+    for name in ("one", "another", "one"):
+        verdict = judged(protected, "def f(x): return x", problem(body, task_id=name))
+        assert f"got {random.Random(0).random()}" in verdict.detail
 
 
 @pytest.mark.parametrize(

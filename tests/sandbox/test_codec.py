@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, OrderedDict, deque, namedtuple
 from decimal import Decimal
-from enum import IntEnum
+from enum import Enum, IntEnum
 from fractions import Fraction
 from typing import Any
 
@@ -89,6 +89,12 @@ def test_unusual_floats_cross(value: float) -> None:
     assert repr(back) == repr(value)
 
 
+def test_halves_of_a_character_do_not_become_one() -> None:
+    """In JSON's escapes two of them are the same as the whole; in Python they are not equal to it."""
+    texts = ["\ud83d\ude00", "\ude00\ud83d", "\U0001f600"]
+    assert crossed(texts) == texts
+
+
 def test_subclasses_collapse_to_builtins() -> None:
     colour = IntEnum("colour", "RED")
     point = namedtuple("point", "x y")
@@ -99,7 +105,15 @@ def test_subclasses_collapse_to_builtins() -> None:
 
         __hash__ = int.__hash__
 
-    for value, plain in ((colour.RED, 1), (point(1, 2), (1, 2)), (Liar(7), 7)):
+    class Shade(str, Enum):  # noqa: UP042 -- its str() is its name, a StrEnum's is not
+        DARK = "dark"
+
+    class Half(float):
+        def __float__(self) -> float:
+            return 2.0
+
+    cases = ((colour.RED, 1), (point(1, 2), (1, 2)), (Liar(7), 7), (Shade.DARK, "dark"), (Half(0.5), 0.5))
+    for value, plain in cases:
         back = crossed([value])[0]
         assert type(back) is type(plain)
         assert back == plain
@@ -144,7 +158,11 @@ def test_numpy_values_cross_as_numbers_and_arrays() -> None:
         crossed(numpy.array([object()]))
 
 
-@pytest.mark.parametrize("value", [object(), lambda: 1, codec, int, open, NotImplemented, [print]], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [object(), lambda: 1, codec, int, open, NotImplemented, [print]],
+    ids=lambda value: type(value).__name__,
+)
 def test_anything_else_cannot_cross(value: Any) -> None:
     with pytest.raises(codec.NotPlainData):
         codec.encode(value)
@@ -220,6 +238,14 @@ def test_other_exceptions_become_their_nearest_builtin() -> None:
         codec.encode_exception(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"))
     )
     assert isinstance(unicode, ValueError)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["utf-8", "x", 1 << 70, 1, "bad"], ["utf-8", "x", 0, 1, "bad"], ["x", 1, 2, "bad"], []]
+)
+@pytest.mark.parametrize("kind", ["UnicodeEncodeError", "UnicodeTranslateError", "UnicodeDecodeError"])
+def test_an_exception_whose_arguments_do_not_fit_is_still_one(kind: str, arguments: list[Any]) -> None:
+    assert isinstance(codec.decode_exception([kind, kind, "text", arguments]), ValueError)
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,21 @@ def test_a_timeout_is_retried_once_alone(tmp_path: Path) -> None:
     executor.close()
 
 
+def test_the_try_that_decides_has_the_whole_limit() -> None:
+    """The first has a third of it: whoever takes longer is told from what never ends by the second."""
+    executor = started("auto", limits=replace(QUICK, wall_s=3.0))
+    slow = "import time\ndef f(x):\n    time.sleep(0.8)\n    return x * x"
+    patient, endless = (
+        executor.submit(Program(source, "test"), SQUARE)
+        for source in (slow, "def f(x):\n    while True: pass")
+    )
+    assert patient.result(120).passed
+    verdict = endless.result(120)
+    assert verdict.outcome is Outcome.TIMEOUT
+    assert verdict.wall_s >= 3.0
+    executor.close()
+
+
 def test_a_program_that_others_keep_from_the_cores_is_not_timed_out() -> None:
     """Every process of the sample is held for longer than its limit: what counts is its own time on a core."""
     before = set(psutil.Process().children(recursive=True))

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judging import ALONE, ENVIRONMENT, QUICK, started
+from judging import ALONE, ENVIRONMENT, QUICK, judged, problem, started
 
 from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.sandbox import Executor, Level, selftest
 from pytest_llmeval.sandbox.jail import seccomp
+from pytest_llmeval.schema import Channel
 
 POORER = Path(__file__).with_name("poorer.py")
 
@@ -98,6 +99,15 @@ def test_a_level_that_breaks_a_promise_is_not_taken(promise: str, monkeypatch: p
     monkeypatch.setitem(selftest._PROBES, promise, "assert False")
     with pytest.raises(SandboxFault, match=f"the self-test broke: {promise}"):
         Executor("auto", workers=1, limits=QUICK).start()
+
+
+def test_the_self_test_does_not_take_the_number_of_a_sample_for_somebody_elses() -> None:
+    """In a container pytest's own number is small, and at level A samples count from 2."""
+    executor = started("auto")
+    attack = selftest._REFUSED + selftest._PROBES["signals"].format(parent="os.getpid()")
+    verdict = judged(executor, attack, problem("pass", channel=Channel.INLINE, entry_point="refused"))
+    executor.close()
+    assert verdict.passed, verdict
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])

@@ -240,6 +240,22 @@ def test_an_opaque_answer_is_equal_to_nothing_whatever_it_claims(executor: Execu
     assert verdict.detail == "assert candidate(3) == 9: got <Liar>"
 
 
+def test_an_opaque_answer_that_tests_pass_on_is_no_fault(executor: Executor) -> None:
+    task = problem("assert candidate(candidate('ab'))", opaque_answers=True)
+    verdict = judged(executor, MATCH, task)
+    assert (verdict.outcome, verdict.detail) == (
+        "wrong_answer",
+        "not_plain_data: an answer that cannot cross is passed on",
+    )
+
+
+@pytest.mark.parametrize("ignored", ["", "import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\n"])
+def test_cpu_time_used_up_is_a_timeout(strongest: Executor, ignored: str) -> None:
+    limits = replace(QUICK, wall_s=30.0, cpu_s=1)
+    verdict = judged(strongest, ignored + "def f(x):\n    while True: pass\n", limits=limits)
+    assert (verdict.outcome, verdict.detail) == ("timeout", "its CPU time was used up")
+
+
 def test_one_call_has_its_own_limit_and_the_whole_sample_another(executor: Executor) -> None:
     calls = problem("for x in range(40):\n    assert candidate(x) == x", wall_s=30.0, call_s=0.6)
     slow = "import time\ndef f(x):\n    time.sleep(0.06)\n    return x\n"

@@ -7,6 +7,7 @@
  *   FAKE_MIG=1            MIG is on, each board has two instances
  *   FAKE_PID=pid          the one process on each device (default: the one that asks)
  *   FAKE_FAIL=name:code   that query always fails with this code, e.g. nvmlDeviceGetTotalEnergyConsumption:3
+ *   FAKE_SLOW=name:us     that query computes for so many microseconds before it answers
  *   FAKE_LOST=from:to     queries number `from` up to `to` of a device fail: the device is lost, and comes back
  * Energy follows the monotonic clock, so that joules = watts x seconds holds for a test to check.
  */
@@ -29,9 +30,14 @@ typedef struct { unsigned int pid; unsigned long long used; unsigned int gi, ci;
 
 static int number(const char *name, int otherwise) { char *s = getenv(name); return s ? atoi(s) : otherwise; }
 
+static double cpu_seconds(void) { struct timespec t; clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); return t.tv_sec + t.tv_nsec / 1e9; }
+
 static int refusal(const char *query) {
-    char *s = getenv("FAKE_FAIL");
+    char *s = getenv("FAKE_SLOW");
     size_t length = strlen(query);
+    if (s && !strncmp(s, query, length) && s[length] == ':')
+        for (double until = cpu_seconds() + 1e-6 * atoi(s + length + 1); cpu_seconds() < until;) ;
+    s = getenv("FAKE_FAIL");
     if (s && !strncmp(s, query, length) && s[length] == ':') return atoi(s + length + 1);
     long from, to;
     s = getenv("FAKE_LOST");
@@ -62,6 +68,7 @@ int nvmlDeviceGetUUID(Device *d, char *out, unsigned int size) {
     return OK;
 }
 int nvmlDeviceGetHandleByUUID(const char *uuid, Device **out) {
+    ASK;
     char own[96];
     for (int board = 0; board < 8; board++)
         for (int i = 0; i < 3; i++) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -44,3 +45,23 @@ def test_without_arguments_it_lists_the_commands():
     result = subprocess.run([sys.executable, "-m", "pytest_llmeval"], capture_output=True, text=True)
     assert result.returncode == 0
     assert result.stdout.startswith("usage: python -m pytest_llmeval COMMAND")
+
+
+def test_words_that_a_terminal_cannot_show_are_spelled_out(tmp_path):
+    (tmp_path / "models.toml").write_text('[models.mine]\nmodel = "Ünïcode/Größe"\n')
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest_llmeval", "models"],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert r"\xdcn\xefcode/Gr\xf6\xdfe" in result.stdout
+
+
+def test_a_pipe_that_nobody_reads_is_no_failure_of_the_command():
+    """Its exit code is that of any program in this place, and none of those that mean something here."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "pytest_llmeval"]
+    result = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (128 + 13, "")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
 import pytest
 
-from pytest_llmeval.devices import GIB, Device, is_cached, why_unavailable
+from pytest_llmeval.devices import GIB, Device, hub_home, is_cached, is_offline, why_unavailable
 from pytest_llmeval.schema import ModelSpec, Needs
 
 H200 = Device(0, "NVIDIA H200", 139 * GIB)
@@ -56,3 +61,52 @@ def test_local_weights_must_be_there(tmp_path, exists):
     path = tmp_path if exists else tmp_path / "gone"
     reason = why_unavailable(spec(str(path), device="any", hub=False), ())
     assert (reason is None) == exists
+
+
+def test_every_replica_of_an_engine_needs_a_gpu_of_its_own():
+    twice = spec(engine={"data_parallel_size": 2}, device_memory_gib=10, hub=False)
+    assert "2 NVIDIA GPUs" in why_unavailable(twice, (T4,))
+    assert why_unavailable(twice, (T4, Device(1, "Tesla T4", 15 * GIB))) is None
+    large = spec(engine={"data_parallel_size": 2}, device_memory_gib=20, hub=False)
+    assert "2 NVIDIA GPUs" in why_unavailable(large, (T4, Device(1, "Tesla T4", 15 * GIB)))
+
+
+@pytest.mark.parametrize("size", ["two", 0, -1, 1.5, None, [2]])
+def test_a_size_that_is_none_is_left_for_the_engine_to_refuse(size):
+    assert why_unavailable(spec(engine={"tensor_parallel_size": size}, hub=False), (T4,)) is None
+
+
+WHERE = [
+    {},
+    {"XDG_CACHE_HOME": "/elsewhere"},
+    {"HF_HOME": "~/hub"},
+    {"HF_HOME": "$SOMEWHERE/hub", "XDG_CACHE_HOME": "/elsewhere"},
+    {"HF_HUB_CACHE": "~/cache", "HF_HOME": "/other"},
+    {"HUGGINGFACE_HUB_CACHE": "/legacy"},
+    {"HF_HUB_OFFLINE": "1"},
+    {"TRANSFORMERS_OFFLINE": "yes"},
+    {"HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "1"},
+]
+HUBS_OWN = """
+import importlib, json, os, sys
+from huggingface_hub import constants
+found = []
+for variables in json.loads(sys.argv[1]):
+    os.environ.update(variables)
+    importlib.reload(constants)
+    found.append([constants.HF_HUB_CACHE, constants.HF_HUB_OFFLINE])
+    for name in variables:
+        del os.environ[name]
+print(json.dumps(found))
+"""
+
+
+def test_the_hubs_cache_is_where_its_own_library_looks(monkeypatch):
+    pytest.importorskip("huggingface_hub", reason="needs the library that is asked")
+    monkeypatch.setenv("SOMEWHERE", "/somewhere")
+    named = {name for variables in WHERE for name in variables}
+    environ = {name: value for name, value in os.environ.items() if name not in named}
+    command = [sys.executable, "-c", HUBS_OWN, json.dumps(WHERE)]
+    asked = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=120)
+    ours = [[str(hub_home(variables)), is_offline(variables)] for variables in WHERE]
+    assert ours == json.loads(asked.stdout)

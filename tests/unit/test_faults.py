@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pytest_llmeval.engines.faults import FaultKind, classify, explain, readable, root_cause
+from pytest_llmeval.engines.transformers import Settings
 from pytest_llmeval.schema import ModelSpec
 
 SPEC = ModelSpec("m", "org/model", token_env="TEAM_TOKEN")
@@ -26,6 +29,7 @@ PROVOKED = {
     "ValueError: No available memory for the cache blocks. Try increasing": FaultKind.MEMORY,
     "ValueError: Available memory on node 0 (7.9/9.09 GiB) on kv cache allocation is less": FaultKind.MEMORY,
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB": FaultKind.MEMORY,
+    "RuntimeError: std::bad_alloc": FaultKind.MEMORY,
     "GatedRepoError: 403 Client Error. Access to model org/model is restricted": FaultKind.GATED,
     "RepositoryNotFoundError: 404 Client Error.": FaultKind.NOT_FOUND,
     "HFValidationError: Repo id must be in the form 'repo_name'": FaultKind.NOT_FOUND,
@@ -33,6 +37,7 @@ PROVOKED = {
     "set": FaultKind.CHAT_TEMPLATE,
     "ValueError: the tokenizer gives no tokens for a line of code": FaultKind.TOKENIZER,
     "ModuleNotFoundError: No module named 'vllm'": FaultKind.PACKAGE,
+    "ModuleNotFoundError: No module named 'safetensors'": FaultKind.PACKAGE,
     "the engine host died (signal SIGKILL)": FaultKind.DIED,
 }  # fmt: skip
 
@@ -104,3 +109,22 @@ def test_a_missing_package_names_the_extra_of_the_kind():
     spec = ModelSpec("m", "org/model", kind="transformers")
     assert "bench[transformers]'" in explain("ModuleNotFoundError: No module named 'torch'", "", spec)
     assert "bench[vllm] or [cpu]'" in explain("ModuleNotFoundError: No module named 'vllm'", "", SPEC)
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "torch.OutOfMemoryError: CUDA out of memory.",
+        "ValueError: The checkpoint has model type `new` but Transformers does not recognize this architecture.",
+        "TypeError: Model.__init__() got an unexpected keyword argument 'max_num_seqs'",
+        "OSError: Can't load tokenizer for 'org/model'.",
+    ],
+)
+def test_the_advice_for_transformers_names_no_key_of_vllm(cause):
+    """Its `engine` table would refuse them."""
+    spec = ModelSpec("m", "org/model", kind="transformers")
+    advice = explain(cause, "", spec).splitlines()[1]
+    keys = re.findall(r"engine\.(\w+)", advice)
+    assert set(keys) <= set(Settings.model_fields)
+    assert "vLLM" not in advice
+    assert advice != explain(cause, "", SPEC).splitlines()[1]

@@ -9,18 +9,20 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "pytest_llmeval"
 
-SHARED = {"schema", "errors", "extensions", "redaction"}
+SHARED = {"schema", "errors", "extensions", "paths", "printable", "redaction"}
 # Which rooms a room may look into, besides itself and what is shared.
 ALLOWED: dict[str, set[str]] = {
     "schema": set(),
     "errors": set(),
     "extensions": set(),
+    "paths": set(),
+    "printable": set(),
     "redaction": set(),
     "hookspecs": set(),
     "options": set(),
     "plugin": {"options", "hooks", "hookspecs"},
     "registry": {"prompting"},  # an instruction is checked where it is written
-    "devices": set(),
+    "devices": {"telemetry"},  # NVML's handles
     "telemetry": set(),
     "problems": set(),
     "prompting": set(),
@@ -28,44 +30,43 @@ ALLOWED: dict[str, set[str]] = {
     "sandbox": set(),
     "metrics": set(),
     "store": set(),
-    "benchmarking": set(),
     "samples": set(),
-    "occupancy": {"telemetry"},  # NVML's handles
+    "placement": {"devices", "telemetry"},  # NVML names the devices
     "engines": {
         "devices",
-        "occupancy",
+        "placement",  # where an engine is to be
         "prompting",
         "samples",
     },  # hosts render prompts with the model's tokenizer
     "scoring": {"options", "problems", "sandbox"},  # right answers are measured where programs are judged
+    "ray_cluster": {"devices", "engines", "options", "sandbox"},  # the same work, on other machines
     "suites": set(),
-    "selection": {"options", "problems", "registry", "samples"},
-    "results": {"batch", "engines", "metrics"},
-    "runs": {"engines", "results", "store", "telemetry"},
-    "exact_match": {"extraction"},  # reads programs as safely as extraction does
+    "selection": {"options", "problems", "registry", "samples", "shards"},
+    # Reads what a run left; an entry's parallel sizes say how its weights were read.
+    "runs": {"devices", "engines", "metrics", "serving", "store", "telemetry"},
     "keys": {"devices", "options", "prompting"},
-    "manifest": {"devices", "keys", "prompting"},
-    "asking": {"prompting"},
-    "batch": {"asking", "engines"},
-    "judging": {"asking", "batch", "exact_match", "extraction", "keys", "prompting", "resume", "store"},
-    "resume": {"asking", "keys", "store"},
-    "probe": {"engines"},
-    "serving": {"devices", "engines", "metrics", "telemetry"},  # measures engines; nothing is judged there
-    "costs": {"engines", "results", "serving", "store", "telemetry"},  # reads what a run left
-    "watching": {"devices", "engines", "store", "telemetry"},
-    "pipeline": {"asking", "batch", "engines", "judging", "keys", "probe", "resume", "store"},
+    "shards": set(),
+    "merging": {"keys", "runs", "store"},  # makes one run's folder of several
+    "serving": {
+        "devices",
+        "engines",
+        "items",  # pytest-benchmark's clock
+        "metrics",
+        "telemetry",
+    },  # measures engines; nothing is judged there
+    "pipeline": {"engines", "extraction", "keys", "prompting", "store"},
     "interrupts": set(),
-    "patience": set(),
     "__main__": set(),  # commands are named, and imported when called
     "gate": {"metrics", "registry", "store"},  # judges what runs left on disk; gating.py joins it to pytest
-    "commands": {"devices", "registry", "sandbox"},  # each is imported when it is called
-    "judged": {"benchmarking"},
+    # Each is imported when it is called; options know which pytest is too old.
+    "commands": {"devices", "options", "registry", "sandbox"},
     "testing": {"engines", "problems", "store"},
 }
-# These join stages: run everything below pytest, collection and outcomes the items, hooks and report the rest.
-JOINERS = {"workers", "run", "collection", "outcomes", "gating", "hooks", "report"}
+# These join stages: run everything below pytest, collection and items what pytest sees, hooks and report the rest.
+JOINERS = {"workers", "run", "collection", "items", "gating", "hooks", "report"}
 HEAVY = {"torch", "vllm", "transformers"}
-HOST_ONLY = {"vllm_drivers.py", "vllm_facts.py", "transformers_driver.py"}
+RAYS_ROOM = "ray_cluster"
+HOST_ONLY = {"vllm_drivers.py", "vllm_facts.py", "transformers_driver.py", "transformers_steps.py"}
 
 
 def room_of(path: Path) -> str:
@@ -104,18 +105,25 @@ def test_model_libraries_are_imported_in_the_engine_host_only(path):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_ray_is_known_in_its_room_only(path):
+    """And there inside functions: a room can be read, and its scheduling tested, where ray is not installed."""
+    if room_of(path) != RAYS_ROOM:
+        assert "ray" not in {name.split(".")[0] for name in imported(path)}
+    at_the_top = ast.parse(path.read_text()).body
+    assert not [n for n in at_the_top if isinstance(n, ast.Import) and n.names[0].name == "ray"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_pytest_is_known_at_the_edge_only(path):
     edge = {
         "plugin",
         "workers",
         "interrupts",
-        "patience",
         "hooks",
+        "items",
         "options",
         "collection",
-        "outcomes",
         "gating",
-        "benchmarking",
         "report",
     }
     edge |= {"testing", "suites"}  # contract tests and suites, for pytest to collect

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_llmeval.devices.occupancy import GIB, LOOK_S, Occupancy, bytes_wanted
 from pytest_llmeval.errors import EngineFault
-from pytest_llmeval.occupancy import GIB, LOOK_S, Occupancy, bytes_wanted
 from pytest_llmeval.schema import ModelSpec, Needs
 
 SPEC = ModelSpec("m", "org/model", engine={"gpu_memory_utilization": 0.9})
@@ -90,7 +90,7 @@ def test_a_run_is_not_kept_from_its_own_device(occupy, world):
 
 def test_a_killed_run_holds_nothing(tmp_path):
     program = (
-        "import sys, time\nfrom pathlib import Path\nfrom pytest_llmeval.occupancy import locked, open_lock\n"
+        "import sys, time\nfrom pathlib import Path\nfrom pytest_llmeval.devices.occupancy import locked, open_lock\n"
         "print(locked(open_lock(Path(sys.argv[1]), 'GPU-fake-0')), flush=True)\ntime.sleep(600)"
     )
     other = subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True)
@@ -138,6 +138,16 @@ def test_processes_of_others_are_named_and_our_own_are_not(occupy, world):
     assert len(one.notes) == 2
 
 
+def test_a_process_that_has_ended_disturbs_nobody(occupy, world):
+    """The engine before this one: its parent is gone too, and whoever inherits it takes a moment to notice."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    one = occupy(FakeCard(pids=frozenset({ended.pid})))
+    one.acquire(world.progress, 10)
+    assert one.notes == []
+    ended.wait()
+
+
 def test_what_must_be_free_is_what_vllm_will_take():
     assert bytes_wanted(SPEC, 100) == 90
     assert bytes_wanted(ModelSpec("m", "w"), 100) == 92
@@ -151,3 +161,12 @@ def test_no_lock_where_there_is_no_device(tmp_path):
     nothing.look()
     nothing.release()
     assert not Path(tmp_path / "locks").exists()
+
+
+def test_a_folder_of_locks_that_is_none_is_a_fault_that_says_what_to_do(tmp_path, world):
+    (tmp_path / "locks").write_text("a file")
+    one = Occupancy(SPEC, [FakeCard()], "run in x, model m", locks=tmp_path / "locks")
+    with pytest.raises(
+        EngineFault, match=r"cannot be locked against other runs: .*Not a directory.*remove that folder"
+    ):
+        one.acquire(world.progress, 1.0)

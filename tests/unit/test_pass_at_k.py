@@ -30,6 +30,7 @@ def test_the_estimate_is_human_evals(given_n_c_k):
 def test_estimates_by_hand():
     assert estimate(5, 2, 2) == pytest.approx(1 - 3 / 10)  # of 10 pairs 3 hold no right answer
     assert estimate(2, 1, 2) == 1.0
+    assert estimate(10, 1, 1) == 0.1  # to the last bit: a floor of 0.1 holds
     assert estimate(100, 0, 100) == 0.0
 
 

@@ -122,7 +122,7 @@ def test_all_mistakes_are_named_at_once_with_key_and_suggestion(registry):
         "models.c.extends: no model 'aa'",
         "models.d.sampling.temperature: input should be greater than or equal to 0 (got -1)",
         "models.d.sampling.max_token: unknown key; did you mean 'max_tokens'?",
-        "models.e.categories: 'skip' is a marker of pytest's own",
+        "models.e.categories: 'skip' has a meaning as a marker already",
     ):
         assert mistake in text
     assert "has 7 mistakes" in text
@@ -140,6 +140,18 @@ def test_all_mistakes_are_named_at_once_with_key_and_suggestion(registry):
         ("[models]\na = 3", "models.a: must be a table"),
         ("[models.a]\nengine = {}", "models.a.model: is missing"),
         ("[models.a\n", "is not valid TOML"),
+        ('[models.a]\nmodel = "x"\nunset = ["kind"]', "models.a.unset: drops keys of the entry it extends"),
+        ('[models.a]\nextends = ["b"]', "models.a.extends: must be the name of one model, found ['b']"),
+        ('[models.a]\nmodel = "x"\ncategories = ["_x"]', "models.a.categories.0"),
+        (
+            '[models.a]\nmodel = "x"\nengine = { hf_overrides = { a = nan } }',
+            "models.a.engine: a is not a finite",
+        ),
+        (
+            '[models.a]\nmodel = "x"\nengine = { dtype = "half" }\n'
+            '[models.b]\nextends = "a"\nunset = ["engine.dtyp"]',
+            "models.b.unset: there is no 'engine.dtyp' to drop; did you mean 'engine.dtype'?",
+        ),
     ],
 )
 def test_each_mistake_is_explained(registry, text, message):

@@ -16,6 +16,7 @@ from pytest_llmeval.schema import (
     Record,
     Sample,
     Strategy,
+    Timing,
     Verdict,
 )
 
@@ -40,6 +41,16 @@ def test_it_holds_the_failing_assertion_the_answer_the_program_and_what_it_print
     assert "times not measured" in told
 
 
+def test_times_say_how_many_requests_were_under_way():
+    def timed(concurrency: int) -> str:
+        made = record()
+        completion = replace(made.samples[0].completion, timing=Timing(concurrency, e2e_s=1.0))
+        return story(replace(made, samples=(replace(made.samples[0], completion=completion),)))
+
+    assert "in all 1.000 s alone;" in timed(1)
+    assert "in all 1.000 s with 4 requests together;" in timed(4)
+
+
 def test_of_a_cut_prompt_it_shows_what_was_sent_and_how_much_was_not():
     told = story(record(cut=Cut(Strategy.HEAD_TAIL, 10, 6, ((0, 4), (8, 10)))))
     assert "<pre>0123<mark>[4 characters were not sent]</mark>89</pre>" in told
@@ -50,6 +61,13 @@ def test_of_a_very_long_answer_it_shows_both_ends():
     told = story(record("a" * SHOWN_CHARS + "b" * SHOWN_CHARS))
     assert f"[{SHOWN_CHARS} characters are in the prediction file only]" in told
     assert len(told) < 2 * SHOWN_CHARS
+
+
+def test_where_there_is_no_prediction_file_it_names_the_file_that_has_all():
+    told = item_html(record("a" * 3 * SHOWN_CHARS, n=30), PassRule.ANY, "")
+    assert f"[{2 * SHOWN_CHARS} characters are in results.jsonl only]" in told
+    assert "10 more samples are in results.jsonl" in told
+    assert "prediction file" not in told
 
 
 def test_failures_come_first_and_of_very_many_samples_the_rest_is_counted():

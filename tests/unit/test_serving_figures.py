@@ -15,7 +15,13 @@ from pytest_llmeval.metrics.latency import Limits, Spread, knee, latencies, perc
 from pytest_llmeval.schema import Completion, Timing
 from pytest_llmeval.serving.loads import arrivals
 from pytest_llmeval.serving.requests import RequestMaker
-from pytest_llmeval.telemetry.roofline import Bandwidth, bandwidth_of, shape_of, speed_of_light
+from pytest_llmeval.telemetry.roofline import (
+    Bandwidth,
+    bandwidth_of,
+    kv_value_bytes,
+    shape_of,
+    speed_of_light,
+)
 
 CONFIGS = Path(__file__).parents[2] / "benchmarks/gpu/configs"
 
@@ -120,6 +126,31 @@ def test_a_speed_above_the_bandwidth_limit_is_seen():
     assert speed_of_light(300, context_tokens=0, **about).share > 1
     long = speed_of_light(145.7, context_tokens=32000, **about)
     assert long.bytes_per_token - found.bytes_per_token == 32000 * 147456
+
+
+def test_of_quantised_weights_the_tables_keep_their_two_bytes():
+    """As vLLM keeps embeddings and head of AWQ, GPTQ and FP8 checkpoints; the table of embeddings is not read."""
+    shape = shape_of(json.loads((CONFIGS / "qwen3_8b.json").read_text()))
+    table = 151936 * 4096
+    layers = shape.parameters - 2 * table
+    assert shape.active_bytes(2 * 2 * table + 0.5 * layers) == pytest.approx(2 * table + 0.5 * layers)
+    assert shape.active_bytes(2 * shape.parameters) == pytest.approx(2 * shape.active)
+    assert shape.active_bytes(4 * shape.parameters) == pytest.approx(4 * shape.active)  # float32
+    assert shape.active_bytes(0.1 * shape.parameters) < 0.1 * shape.parameters  # tables are quantised too
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"dtype": "bfloat16", "kv_cache_dtype": "auto"}, 2),
+        ({"dtype": "float32", "kv_cache_dtype": "auto"}, 4),
+        ({"dtype": "bfloat16", "kv_cache_dtype": "fp8_e4m3"}, 1),
+        ({"dtype": "float32", "kv_cache_dtype": "bfloat16"}, 2),
+        ({}, 2),
+    ],
+)
+def test_a_cached_value_is_as_large_as_the_engine_says(facts, expected):
+    assert kv_value_bytes(facts) == expected
 
 
 def test_an_unknown_device_is_held_against_its_clocks_and_an_unknown_family_against_all_its_weights():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pytest_llmeval.telemetry.figures import PhaseTally
 from pytest_llmeval.telemetry.readings import DeviceReading, HostReading, throttle_names
 from pytest_llmeval.telemetry.visible import Board, chosen
+from pytest_llmeval.telemetry.watch import Target, Watch
 
 BOARDS = (
     Board(0, "GPU-aaaa-1"),
@@ -115,3 +118,8 @@ def test_throttle_reasons_have_names_and_idling_is_none():
 def test_devices_are_chosen_as_cuda_reads_its_variable(setting, count, expected):
     found = chosen(setting, BOARDS, count)
     assert [(device.board.index, device.instance) for device in found] == expected
+
+
+def test_a_full_disk_costs_the_readings_and_not_the_run():
+    watch = Watch(Target("m", None, None), Path("/dev/full"))
+    assert watch.close().why["file"] == "readings are missing in /dev/full: No space left on device"

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmeval.report.text import safe
+from pytest_llmeval.printable import printed, safe
 
 
 def test_control_and_bidi_characters_are_spelled():
@@ -16,3 +16,11 @@ def test_what_is_left_can_be_printed_and_encoded(text):
     shown = safe(text)
     shown.encode("utf-8")
     assert all(c.isprintable() or c in "\n\t" or c.isspace() for c in shown)
+
+
+@given(st.text("ab:#[]\n\r \x1b\u2028"))
+def test_no_line_of_a_log_is_a_command_to_a_github_job(text):
+    """The runner takes `::name::` at the beginning of a line, and `##[name]` anywhere in it."""
+    told = printed(text)
+    assert "##[" not in told
+    assert not any(line.lstrip().startswith("::") for line in told.splitlines())

@@ -366,3 +366,11 @@ def stretches() -> Iterator[str]:
 def test_monotonous_texts_are_cut_as_well(strategy: Strategy) -> None:
     for text in stretches():
         assert truncate(text, Characters(), 1_000, strategy=strategy).tokens_after <= 1_000
+
+
+@pytest.mark.parametrize("head_share", [0.2, 0.8])
+def test_where_no_line_fits_middle_lines_keeps_the_share_of_the_head_that_was_asked_for(head_share):
+    text = " ".join(f"word{number:04}" for number in range(400))
+    kept = truncate(text, Words(), 100, strategy=Strategy.MIDDLE_LINES, head_share=head_share).kept
+    head, tail = (end - start for start, end in kept)
+    assert head / (head + tail) == pytest.approx(head_share, abs=0.1)

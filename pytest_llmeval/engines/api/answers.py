@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from pytest_llmeval.engines.api import failures
 from pytest_llmeval.engines.stops import Watch, before_first
@@ -34,34 +34,57 @@ class Delta(BaseModel):
 
 
 class Choice(BaseModel):
-    """A piece of the one answer that was asked for: `text` of a completion or `delta` of a chat."""
+    """A piece of the one answer that was asked for: `text` of a completion or `delta` of a chat.
 
+    `index` is 0, unless an entry's `extra_body` asks for more answers, which are nobody's.
+    """
+
+    index: int | None = 0
     text: str | None = None
     delta: Delta | None = None
     finish_reason: str | None = None
 
 
+def _countable(given: Any) -> int | None:
+    return given if type(given) is int and given >= 0 else None
+
+
+def _table(given: Any) -> Any:
+    return given if isinstance(given, dict) else None
+
+
+# What is no count is not known; the answer is good all the same.
+Count = Annotated[int | None, BeforeValidator(_countable)]
+
+
 class PromptDetails(BaseModel):
-    cached_tokens: int | None = None
+    cached_tokens: Count = None
 
 
 class Usage(BaseModel):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: PromptDetails | None = None
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
+    prompt_tokens_details: Annotated[PromptDetails | None, BeforeValidator(_table)] = None
 
 
 class Chunk(BaseModel):
     """One event of the stream."""
 
-    choices: list[Choice] = []
-    usage: Usage | None = None
+    choices: list[Choice] | None = None
+    usage: Annotated[Usage | None, BeforeValidator(_table)] = None
     error: Any = None
 
 
-def arguments(request: Request, model: str, extra_body: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments for the `create` of /chat/completions or /completions, by the prompt's style."""
+def arguments(
+    request: Request, model: str, extra_body: Mapping[str, Any], counts_along: bool = False
+) -> dict[str, Any]:
+    """Keyword arguments for the `create` of /chat/completions or /completions, by the prompt's style.
+
+    `counts_along`: the server can count tokens in each event (vLLM). It is asked to where we may hang up before the
+    last one, which has the count otherwise.
+    """
     sampling = request.sampling
+    along = {"continuous_usage_stats": True} if counts_along and _hangs_up(sampling) else {}
     drawn = {"seed": sampling.seed} if sampling.temperature else {}
     return {
         "model": model,
@@ -72,9 +95,13 @@ def arguments(request: Request, model: str, extra_body: Mapping[str, Any]) -> di
         **({"stop": list(sampling.stop[:STOPS_SENT])} if sampling.stop else {}),
         **drawn,
         "stream": True,
-        "stream_options": {"include_usage": True},
+        "stream_options": {"include_usage": True, **along},
         "extra_body": {**_beyond_openai(sampling, request.prompt), **extra_body},
     }
+
+
+def _hangs_up(sampling: Sampling) -> bool:
+    return len(sampling.stop or ()) > STOPS_SENT
 
 
 def asked(prompt: Prompt) -> dict[str, Any]:
@@ -111,16 +138,22 @@ async def events(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The data of each server-sent event, up to `[DONE]`.
 
     Lines end at line feeds only: an answer may hold any other character that Python takes for a line's end.
-    What follows `[DONE]` is read and dropped: only after its body's end can a connection be used again.
+    What follows `[DONE]` is read and dropped: only after its body's end can a connection be used again. Some servers
+    end their last line with the body.
     """
     rest, done = b"", False
     async for part in parts:
         *lines, rest = (rest + part).split(b"\n")
-        for line in lines:
-            data = line.removeprefix(b"data:").strip()
+        for data in filter(None, map(_data, lines)):
             done = done or data == b"[DONE]"
-            if line.startswith(b"data:") and data and not done:
+            if not done:
                 yield data
+    if not done and (data := _data(rest)) not in (b"", b"[DONE]"):
+        yield data
+
+
+def _data(line: bytes) -> bytes:
+    return line.removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
 
 
 class Answer:
@@ -130,13 +163,10 @@ class Answer:
     the stream is wanted then.
     """
 
-    def __init__(
-        self, sampling: Sampling, sent_at: float, concurrency: int, token_times: bool = False
-    ) -> None:
+    def __init__(self, sampling: Sampling, sent_at: float, token_times: bool = False) -> None:
         self.stopped = False
         self._token_times = token_times
         self._sent_at = sent_at
-        self._concurrency = concurrency
         self._stop = (sampling.stop or ())[STOPS_SENT:]
         self._watch = Watch(self._stop)
         self._first_at: float | None = None
@@ -155,13 +185,14 @@ class Answer:
         try:
             chunk = Chunk.model_validate_json(data)
         except ValidationError:
-            beginning = data[:80].decode(errors="replace")
-            raise failures.Failure(f"malformed event in the stream: {beginning}", NOT_THE_PROTOCOL) from None
+            told = data.decode(errors="replace")
+            raise failures.Failure(f"malformed event in the stream: {told}", NOT_THE_PROTOCOL) from None
         if chunk.error:
             raise failures.of_stream_error(chunk.error)
         self._usage = chunk.usage or self._usage
-        for choice in chunk.choices:
-            self._add_choice(choice, now)
+        for choice in chunk.choices or ():
+            if not choice.index:
+                self._add_choice(choice, now)
 
     def _add_choice(self, choice: Choice, now: float) -> None:
         self._finish_reason = choice.finish_reason or self._finish_reason
@@ -176,8 +207,8 @@ class Answer:
         if self._watch.sees(piece):
             self.stopped, self._finish_reason = True, "stop"
 
-    def completion(self) -> Completion:
-        """The whole answer.
+    def completion(self, concurrency: int) -> Completion:
+        """The whole answer; `concurrency` is the most requests that were under way with it.
 
         Raises:
             Failure: the stream ended before the answer did.
@@ -195,13 +226,13 @@ class Answer:
             prompt_tokens=usage.prompt_tokens or None,  # no prompt has none: 0 is a server that did not count
             completion_tokens=None if text and not usage.completion_tokens else usage.completion_tokens,
             cached_tokens=details.cached_tokens,
-            timing=self._timing(),
+            timing=self._timing(concurrency),
         )
 
-    def _timing(self) -> Timing:
+    def _timing(self, concurrency: int) -> Timing:
         first_at = self._last_at if self._first_at is None else self._first_at
         return Timing(
-            concurrency=self._concurrency,
+            concurrency=concurrency,
             ttft_s=first_at - self._sent_at,
             decode_s=self._last_at - first_at,
             e2e_s=self._last_at - self._sent_at,

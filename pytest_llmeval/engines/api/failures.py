@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +13,8 @@ from typing import Any
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 LONGEST_ASKED_WAIT_S = 300.0  # a server that asks for more has closed for today: waiting would hide it
-LONGEST_MESSAGE = 400  # characters; some servers answer with a page
+# Characters; some servers answer with a page. Cut after secrets are hidden: half a key is one.
+LONGEST_MESSAGE = 400
 
 TOO_MANY_REQUESTS = 429
 # 408 and 409 are how some gateways say "again, please".
@@ -58,12 +61,11 @@ def is_too_long(failure: Failure) -> bool:
 def of_status(status: int, message: str, headers: Mapping[str, str]) -> Failure:
     """The failure that an HTTP status of 400 or above stands for."""
     asked_wait_s = retry_after_s(headers)
-    what = f"{status}: {message}"
-    if asked_wait_s is not None and asked_wait_s > LONGEST_ASKED_WAIT_S:
-        what += f" (and asks to wait {asked_wait_s:.0f} s, which is too long to wait)"
     is_transient = status in TRANSIENT or status >= 500
-    usual = SEE_THE_SERVER if is_transient else ADVICE[400]
-    return Failure(what, ADVICE.get(status, usual), is_transient, asked_wait_s)
+    advice = ADVICE.get(status, SEE_THE_SERVER if is_transient else ADVICE[400])
+    if asked_wait_s is not None and asked_wait_s > LONGEST_ASKED_WAIT_S:
+        advice = f"it asks to wait {asked_wait_s:.0f} s, which is too long to wait; {advice}"
+    return Failure(f"{status}: {message}", advice, is_transient, asked_wait_s)
 
 
 def of_stream_error(error: Any) -> Failure:
@@ -81,7 +83,9 @@ def message_of(body: Any, otherwise: str) -> str:
     inner = body.get("error", body) if isinstance(body, dict) else body
     if isinstance(inner, dict):
         inner = inner.get("message") or inner.get("detail")
-    return (inner if isinstance(inner, str) and inner.strip() else otherwise)[:LONGEST_MESSAGE]
+    if isinstance(inner, (dict, list)) and inner:  # FastAPI lists what is wrong with which field
+        inner = json.dumps(inner)
+    return inner if isinstance(inner, str) and inner.strip() else otherwise
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -90,9 +94,10 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
         return _seconds_until(value, headers.get("date"))
+    return None if math.isnan(seconds) else max(0.0, seconds)
 
 
 def _seconds_until(then: str, now: str | None) -> float | None:
@@ -106,8 +111,9 @@ def wait_s(attempt: int, asked_wait_s: float | None, random: float) -> float:
     """Seconds to wait after failed attempt number `attempt` (from 0).
 
     What the server asks for is kept, and a little more: `random`, in [0, 1), spreads those who wait, so that
-    they do not all come back in the same instant. Without a wish of the server the wait doubles each time.
+    they do not all come back in the same instant. Without a wish of the server the wait doubles each time; some
+    gateways ask for 0 seconds all the time, which is none.
     """
-    if asked_wait_s is not None:
+    if asked_wait_s:
         return asked_wait_s * (1 + random / 4)
     return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**attempt) * (1 + random) / 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,7 @@ class Fitter:
         self._spec = spec
         self._window = window
         self._counts: bool | None = None  # whether the server offers /tokenize; None until it is asked
+        self._finding_out = asyncio.Lock()  # a thousand requests come at once, and one asks
 
     async def fit(self, request: Request) -> list[Piece]:
         """What to send: the text as it is, or cut by the server's own counting.
@@ -43,19 +44,18 @@ class Fitter:
             return [Piece(prompt.text)]
         if not await self._offers_counting():
             return [Piece(prompt.text)]
-        loop = asyncio.get_running_loop()
-
-        def count(body: Mapping[str, Any]) -> int:
-            return asyncio.run_coroutine_threadsafe(self._count(body), loop).result()
-
-        return await asyncio.to_thread(
-            fit,
-            prompt,
-            self._spec.truncation,
-            _Remote(count),
-            budget,
-            lambda text: count(_whole(prompt, text)),
-        )
+        counter = _Counter(self._count)
+        try:
+            return await asyncio.to_thread(
+                fit,
+                prompt,
+                self._spec.truncation,
+                _Remote(counter),
+                budget,
+                lambda text: counter(_whole(prompt, text)),
+            )
+        finally:
+            counter.stop()
 
     def cut_after(self, refusal: Failure, request: Request, refusals: int) -> list[Piece]:
         """What to send after the server found the prompt too long for the `refusals`th time.
@@ -82,20 +82,45 @@ class Fitter:
         return [_uncounted(piece) for piece in pieces]
 
     async def _offers_counting(self) -> bool:
-        if self._counts is None:
-            try:
-                await self._count({"prompt": "x"})
-                self._counts = True
-            except Failure as failure:
-                if failure.transient:
-                    raise
-                self._counts = False
-        return self._counts
+        async with self._finding_out:
+            if self._counts is None:
+                self._counts = await self._does_count()
+            return self._counts
+
+    async def _does_count(self) -> bool:
+        try:
+            await self._count({"prompt": "x"})
+        except Failure as failure:
+            if failure.transient:
+                raise
+            return False
+        return True
 
     async def _count(self, body: Mapping[str, Any]) -> int:
         extra = {} if self._spec.chat_template is None else {"chat_template": self._spec.chat_template}
         chat = extra if "messages" in body else {}
         return await self._server.count({"model": self._spec.model, **chat, **body})
+
+
+class _Counter:
+    """Counts for the thread that fits one prompt, on the loop that it was made on."""
+
+    def __init__(self, count: Callable[[Mapping[str, Any]], Coroutine[Any, Any, int]]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._count = count
+        self._stopped = False
+
+    def __call__(self, body: Mapping[str, Any]) -> int:
+        return asyncio.run_coroutine_threadsafe(self._counted(body), self._loop).result()
+
+    async def _counted(self, body: Mapping[str, Any]) -> int:
+        if self._stopped:
+            raise Failure("nobody waits for this prompt any more", transient=False)
+        return await self._count(body)
+
+    def stop(self) -> None:
+        """Nobody waits any more: whoever still counts is told so, and ends."""
+        self._stopped = True
 
 
 class _Remote:

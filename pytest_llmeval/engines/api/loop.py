@@ -66,10 +66,12 @@ class LoopThread:
     async def _cancel_all(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         for _ in range(FIRST_STEPS):
             await asyncio.sleep(0)
-        running = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        while running := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        # Threads that coroutines started may wait for this loop, and Python waits for them when it exits.
+        await asyncio.get_running_loop().shutdown_default_executor()
         await last()
 
 

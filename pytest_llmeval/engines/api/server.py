@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pytest_llmeval.engines.api import answers, failures
 from pytest_llmeval.engines.api.failures import Failure
 from pytest_llmeval.engines.api.settings import Settings
+from pytest_llmeval.engines.under_way import UnderWay
 from pytest_llmeval.schema import Completion, Request
 
 NO_KEY = "none"  # a server without keys takes any; the client insists on one
@@ -34,7 +35,11 @@ class ModelList(BaseModel):
 
 
 class Server:
-    """A client of `openai`, whose package is `library`. `close()` closes its connections."""
+    """A client of `openai`, whose package is `library`. `close()` closes its connections.
+
+    `cache_salt` goes into every request where it is set: vLLM takes nothing from its prefix cache that was computed
+    under another.
+    """
 
     def __init__(
         self, library: ModuleType, settings: Settings, key: SecretStr | None, clock: Callable[[], float]
@@ -42,7 +47,8 @@ class Server:
         self._library = library
         self._settings = settings
         self._clock = clock
-        self._in_flight = 0
+        self._under_way = UnderWay()
+        self.cache_salt = ""
         self._client = library.AsyncOpenAI(
             api_key=key.get_secret_value() if key else NO_KEY,
             base_url=settings.base_url,
@@ -61,22 +67,24 @@ class Server:
                 response = await self._client.models.with_raw_response.list(timeout=limit_s)
                 return _served(response.http_response.content)
 
-    async def answer(self, request: Request, model: str) -> Completion:
-        """Send a request and read its stream.
+    async def answer(self, request: Request, model: str, counts_along: bool) -> Completion:
+        """Send a request and read its stream; `counts_along` where the server is vLLM, see `answers.arguments`.
 
         Raises:
             Failure: no whole answer came.
         """
-        arguments = answers.arguments(request, model, self._settings.extra_body)
+        salt = {"cache_salt": self.cache_salt} if self.cache_salt else {}
+        extra_body = {**salt, **self._settings.extra_body}
+        arguments = answers.arguments(request, model, extra_body, counts_along)
         chat = request.prompt.is_chat
         endpoint = self._client.chat.completions if chat else self._client.completions
-        self._in_flight += 1
+        begun = self._under_way.begins()
         try:
             with self._failures(Failure("no whole answer in time", LATE_ADVICE)):
                 async with asyncio.timeout(self._settings.request_timeout_s):
-                    return await self._read(endpoint, arguments, request)
+                    return await self._read(endpoint, arguments, request, begun)
         finally:
-            self._in_flight -= 1
+            self._under_way.ends()
 
     async def count(self, body: Mapping[str, Any]) -> int:
         """How many tokens `vllm serve` and its kin make of a prompt: their /tokenize, beside the API.
@@ -93,14 +101,16 @@ class Server:
             raise Failure("/tokenize gave no count", transient=False)
         return count
 
-    async def _read(self, endpoint: Any, arguments: Mapping[str, Any], request: Request) -> Completion:
-        answer = answers.Answer(request.sampling, self._clock(), self._in_flight, request.token_times)
+    async def _read(
+        self, endpoint: Any, arguments: Mapping[str, Any], request: Request, begun: int
+    ) -> Completion:
+        answer = answers.Answer(request.sampling, self._clock(), request.token_times)
         async with endpoint.with_streaming_response.create(**arguments) as response:
             async for event in answers.events(response.iter_bytes()):
                 answer.add(event, self._clock())
                 if answer.stopped:
                     break
-        return answer.completion()
+        return answer.completion(self._under_way.most_since(begun))
 
     async def close(self) -> None:
         await self._client.close()
@@ -126,8 +136,8 @@ class Server:
     def _of_foreign(self, error: Exception) -> Failure:
         cause = error.__cause__ or error
         told = f"{type(cause).__name__}: {cause}"
-        package = type(cause).__module__.partition(".")[0]
-        if isinstance(error, self._library.APIConnectionError) or package in TRANSPORTS:
+        packages = {type(one).__module__.partition(".")[0] for one in (error, cause)}
+        if isinstance(error, self._library.APIConnectionError) or packages & TRANSPORTS:
             return Failure(f"the connection failed ({told})", failures.IS_IT_RUNNING)
         return Failure(
             f"the request could not be made ({told})", "correct engine.extra_body", transient=False
@@ -138,6 +148,6 @@ def _served(content: bytes) -> dict[str, Mapping[str, Any]]:
     try:
         listed = ModelList.model_validate_json(content).data
     except ValidationError:
-        beginning = content[:80].decode(errors="replace")
-        raise Failure(f"no list of models, but {beginning!r}", failures.ADVICE[404]) from None
+        told = content.decode(errors="replace")
+        raise Failure(f"no list of models, but {told!r}", failures.ADVICE[404]) from None
     return {model.id: model.model_extra or {} for model in listed}

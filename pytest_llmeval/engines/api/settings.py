@@ -6,13 +6,12 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, field_validator
 
 from pytest_llmeval.engines.tables import EngineTable
 
 # Names of variables as people write them. A key pasted here by mistake must not pass, for names are printed.
 VARIABLE_NAME = r"^[A-Z_][A-Z0-9_]*$"
-HIDDEN = "***"
 
 
 class Settings(EngineTable):
@@ -45,16 +44,3 @@ class Settings(EngineTable):
         if not re.match(VARIABLE_NAME, value):
             raise ValueError("must be the name of an environment variable (capitals, digits, '_'), not a key")
         return value
-
-
-class Redactor:
-    """Takes one secret out of texts that people will read."""
-
-    def __init__(self, secret: SecretStr | None) -> None:
-        self._secret = secret
-
-    def __call__(self, text: str) -> str:
-        """`text` on one line, without the secret."""
-        line = " ".join(text.split())
-        value = self._secret.get_secret_value() if self._secret else ""
-        return line.replace(value, HIDDEN) if value else line

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
-from pytest_llmeval.engines import EngineContext, EngineInfo, EngineStatus, Progress, faults
+from pytest_llmeval.devices.occupancy import Card, Occupancy
+from pytest_llmeval.engines import Engine, EngineContext, EngineInfo, EngineStatus, Progress
 from pytest_llmeval.engines.host import protocol
-from pytest_llmeval.engines.host.process import IMPORTING, Host
+from pytest_llmeval.engines.host.endings import Endings, hangs, too_slow
+from pytest_llmeval.engines.host.launchers import ChildLauncher, Launcher
+from pytest_llmeval.engines.host.process import IMPORTING, LOADING, Host
 from pytest_llmeval.engines.host.stages import LogStages, graphs_bytes
 from pytest_llmeval.errors import EngineFault
-from pytest_llmeval.occupancy import Card, Occupancy
-from pytest_llmeval.redaction import redact, scrub, secrets_of
 from pytest_llmeval.schema import Completion, ModelSpec, Request
 
-LOG_LINES_SHOWN = 12
+__all__ = ["HostedEngine"]
+
 POLL_S = 0.25
 WATCH_S = 0.5
 QUIET_TOLD_S = 30.0  # silence worth a word to those who wait; a step takes seconds at most, compiling longer
@@ -36,7 +38,7 @@ class Pending:
     disturbed: str | None = None
 
 
-class HostedEngine:
+class HostedEngine(Engine):
     """An engine in a host process, which starts importing when this object is made.
 
     Where the host dies under way it is started again once, and what was unanswered is submitted again; the
@@ -58,9 +60,16 @@ class HostedEngine:
         cards: Sequence[Card] = (),
     ) -> None:
         self.spec = spec
-        self._occupancy = Occupancy(spec, cards, f"run in {context.log_path.parents[1]}, model {spec.name}")
+        self._occupancy = Occupancy(
+            spec, cards, f"run in {context.log_path.parent.parent}, model {spec.name}"
+        )
         self._context = context
-        self._start = partial(Host, driver, environment, context.log_path, self)
+        self._endings = Endings(spec, context.log_path)
+        launchers = context.launchers
+        self._launcher: Launcher = launchers.of(spec) if launchers else ChildLauncher()
+        self._launch: Callable[[], Host] = partial(
+            self._launcher.start, driver, environment, context.log_path, self
+        )
         self._lock = threading.Lock()  # guards everything below, and the order of messages
         self._pending: dict[str, Pending] = {}
         self._waited_since = 0.0  # since when somebody waits without a break
@@ -72,6 +81,12 @@ class HostedEngine:
         self._notes: list[str] = []
         self._kv_peak_share: float | None = None
         self._host = self._start()
+
+    def _start(self) -> Host:
+        try:
+            return self._launch()
+        except (OSError, RuntimeError) as error:  # no process, no memory, no thread, no file for the log
+            raise EngineFault(self._endings.not_started(error)) from error
 
     # ------------------------------------------------------------------------------------------ loading
 
@@ -86,8 +101,9 @@ class HostedEngine:
             raise
         with self._lock:
             self._loaded = True
-        if self._host.dead.is_set():  # before we took notice of its deaths
-            self.died(self._host)
+            host = self._host
+        if host.dead.is_set():  # before we took notice of its deaths
+            self.died(host)
         threading.Thread(target=self._watch, name=f"watch-{self.spec.name}", daemon=True).start()
         return info
 
@@ -104,6 +120,8 @@ class HostedEngine:
         """A host that died while it imported: the model is not to blame, and gets another."""
         self._host.close()
         with self._lock:
+            if self._over is not None:  # closed meanwhile, from another thread
+                raise self._over
             self._host = self._start()
 
     def _load_once(self, progress: Progress) -> EngineInfo:
@@ -112,12 +130,12 @@ class HostedEngine:
         host.send(protocol.Load(self.spec))
         while not host.settled.wait(POLL_S):
             seconds = time.monotonic() - started
-            progress(IMPORTING if host.stage == IMPORTING else stages.current(), f"{seconds:.0f} s")
+            progress(stages.current() if host.stage == LOADING else host.stage, f"{seconds:.0f} s")
             if seconds > self._context.load_timeout_s:
                 host.kill(too_slow(seconds))
                 host.settled.wait()
         if host.ready is None:
-            raise EngineFault(self._explain(host))
+            raise EngineFault(self._endings.of_host(host.cause))
         ready, memory = host.ready, host.ready.memory
         if memory is not None and memory.graphs_bytes is None:
             memory = replace(memory, graphs_bytes=graphs_bytes(stages.text()))
@@ -162,9 +180,7 @@ class HostedEngine:
                     pending.future.set_result(marked(completion, pending.disturbed))
             case protocol.RequestFailed(request_id=request_id, error=error):
                 if pending := self._take(request_id):
-                    pending.future.set_exception(
-                        EngineFault(self._clean(faults.explain(error, "", self.spec)))
-                    )
+                    pending.future.set_exception(EngineFault(self._endings.of_request(error)))
 
     def _take(self, request_id: str) -> Pending | None:
         """A request that somebody still waits for, and that cannot be cancelled any more."""
@@ -186,22 +202,31 @@ class HostedEngine:
         with self._lock:
             if not self._loaded or self._over is not None or host is not self._host:
                 return
-            if not host.sentenced and self._restarts < RESTARTS:
-                self._restart(host)
-                return
-            self._over = EngineFault(self._explain(host))
-            lost = self._lose_all()
-        self._fail(lost, self._over)
+            over = self._over = self._try_again(host)
+            lost = [] if over is None else self._lose_all()
+        if over is not None:
+            self._fail(lost, over)
 
-    def _restart(self, host: Host) -> None:
+    def _try_again(self, host: Host) -> EngineFault | None:
+        """Start it again; else why nothing is answered any more."""
+        if host.sentenced or self._restarts == RESTARTS:
+            return EngineFault(self._endings.of_host(host.cause, self._first_death))
+        try:
+            self._restart(host, self._start())
+        except EngineFault as fault:
+            told = self._endings.of_host(host.cause)
+            return EngineFault(f"{told}\nIt could not be started again: {fault}")
+        return None
+
+    def _restart(self, host: Host, another: Host) -> None:
         self._restarts += 1
-        self._first_death = self._clean(faults.readable(host.cause))
+        self._first_death = self._endings.in_short(host.cause)
         again = len(self._pending)
         self._notes.append(
             f"the engine died ({self._first_death}) and was started again; {again} requests were sent again, "
             f"and their times are left out"
         )
-        self._host = self._start()
+        self._host = another
         self._host.send(protocol.Load(self.spec))
         for request_id, pending in self._pending.items():
             self._pending[request_id] = replace(pending, disturbed=DISTURBED)
@@ -217,10 +242,7 @@ class HostedEngine:
             if host.ready is None and seconds > self._context.load_timeout_s:
                 host.kill(too_slow(seconds))
             elif host.ready is not None and self._quiet_s > limit_s:
-                host.kill(
-                    f"the engine hangs: no sign of life for {self._quiet_s:.0f} s while requests wait; "
-                    f"--llmeval-hang-timeout sets the limit"
-                )
+                host.kill(hangs(self._quiet_s))
 
     @property
     def _quiet_s(self) -> float:
@@ -228,19 +250,6 @@ class HostedEngine:
         if not self._pending:
             return 0.0
         return time.monotonic() - max(self._host.alive_at, self._waited_since)
-
-    def _explain(self, host: Host) -> str:
-        """Why there are no more answers: kind, cause and what to do, then the end of the engine's log."""
-        log_path = self._context.log_path
-        log = log_path.read_text(encoding="utf-8", errors="replace")
-        tail = "\n".join(log.splitlines()[-LOG_LINES_SHOWN:])
-        paragraph = faults.explain(host.cause, log, self.spec)
-        if self._first_death:
-            paragraph += f"\nIt had died before ({self._first_death}) and was started again once."
-        return self._clean(f"{paragraph}\nlog: {log_path}, which ends:\n{tail}")
-
-    def _clean(self, text: str) -> str:
-        return redact(text, secrets=secrets_of(self.spec))
 
     # --------------------------------------------------------------------------------------------- state
 
@@ -271,16 +280,23 @@ class HostedEngine:
     @property
     def pid(self) -> int:
         """The host's process id, which is also the id of its process group."""
-        return self._host.process.pid
+        return self._host.pid
+
+    @property
+    def is_here(self) -> bool:
+        """True where its processes are on this machine."""
+        return self._launcher.is_here
 
     def close(self) -> None:
         with self._lock:
             self._over = self._over or EngineFault("the engine was closed")
             lost, host = self._lose_all(), self._host
         host.close()
+        self._launcher.release()
         self._occupancy.release()
-        scrub(self._context.log_path, secrets_of(self.spec))
         self._fail(lost, self._over)
+        if note := self._endings.scrub_log():
+            self._notes.append(note)
 
     def _lose_all(self) -> list[Pending]:
         self._ended.set()
@@ -300,7 +316,3 @@ def marked(completion: Completion, disturbed: str | None) -> Completion:
     if disturbed is None or completion.timing is None:
         return completion
     return replace(completion, timing=replace(completion.timing, disturbed=disturbed))
-
-
-def too_slow(seconds: float) -> str:
-    return f"not ready after {seconds:.0f} s; --llmeval-load-timeout sets the limit"

@@ -1,25 +1,18 @@
-"""One engine host as pytest sees it: a child process in a group of its own, and the thread that listens to it."""
+"""One engine host as pytest sees it, and the usual kind: a child of this process with a thread that listens to it."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-import psutil
-
 from pytest_llmeval.engines.host import protocol
+from pytest_llmeval.engines.host.child import Child, describe_exit, wait_until_gone
+from pytest_llmeval.engines.host.memory_killer import KillCounts
 
-WORKER = "pytest_llmeval.engines.host.worker"
-GONE_WITHIN_S = 30.0
 IMPORTING, LOADING = "importing", "loading"
 
 
@@ -32,15 +25,16 @@ class Owner(Protocol):
         """The process is gone, and `host.cause` says why."""
 
 
-class Host:
-    """One host process.
+class Host(ABC):
+    """One host process, wherever it runs.
 
     `settled` is set once loading has ended, well or badly; `dead` once the process is gone. `died_importing`:
     it ended before it looked at the model, which is therefore not to blame. `cause` is why it ended, in the
-    engine's own words where it had any; `sentenced` is true where we ended it.
+    engine's own words where it had any; `sentenced` is true where we ended it. `pid` is the id of its process
+    and of its group on its machine; -1 while it has none.
     """
 
-    def __init__(self, driver: str, environment: Mapping[str, str], log_path: Path, owner: Owner) -> None:
+    def __init__(self, owner: Owner) -> None:
         self.stage = IMPORTING
         self.ready: protocol.Ready | None = None
         self.settled = threading.Event()
@@ -49,28 +43,20 @@ class Host:
         self.cause = ""
         self.sentenced = False
         self.started_at = self.alive_at = time.monotonic()
+        self.pid = -1
         self._owner = owner
-        self._sending = threading.Lock()
-        self._socket, childs_end = socket.socketpair()
-        keepers_end, self._lifeline = os.pipe()
-        with log_path.open("ab") as log, childs_end:
-            fds = [childs_end.fileno(), keepers_end]
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", WORKER, *map(str, fds), driver],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=fds,
-                start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
-            )
-        os.close(keepers_end)
-        self._listener = threading.Thread(target=self._listen, name=f"host-{self.process.pid}", daemon=True)
-        self._listener.start()
 
+    @abstractmethod
     def send(self, message: protocol.ToHost) -> None:
-        with self._sending, contextlib.suppress(OSError):  # the listener reports the death
-            self._socket.sendall(protocol.encode(message))
+        """Pass a message on; never blocks for long. A host that is gone gets nothing, and its death is told."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the host with everything it started, and wait until it is gone."""
+
+    @abstractmethod
+    def _end(self) -> None:
+        """End the host with everything it started."""
 
     def kill(self, cause: str) -> None:
         """End the whole group; `cause` is what it is said to have died of."""
@@ -78,23 +64,7 @@ class Host:
             return
         self.sentenced = True
         self.cause = self.cause or cause
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-
-    def close(self) -> None:
-        """Kill the group and wait until it is gone."""
-        self.kill("the engine was closed")
-        self._listener.join()
-        wait_until_gone(self.process.pid)
-
-    def _listen(self) -> None:
-        with contextlib.suppress(OSError, ValueError), self._socket.makefile("rb") as lines:
-            for line in lines:
-                self._receive(protocol.decode(line))
-        # Its socket has ended, or it sent nonsense: either way nothing more can be had from it.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self._bury(self.process.wait())
+        self._end()
 
     def _receive(self, message: protocol.FromHost) -> None:
         quiet_s = message.quiet_s if isinstance(message, protocol.Alive) else 0.0
@@ -109,34 +79,43 @@ class Host:
                 self.cause = self.cause or error
         self._owner.heard(message)
 
-    def _bury(self, status: int) -> None:
-        os.close(self._lifeline)
-        with self._sending:
-            self._socket.close()
+    def _is_gone(self, how: str) -> None:
+        """Tell its death; `how` it ended counts where nobody knows more."""
         self.died_importing = self.stage == IMPORTING and not self.cause
-        self.cause = self.cause or f"the engine host died ({describe_exit(status)})"
+        self.cause = self.cause or how
         self.dead.set()
         self._owner.died(self)
         self.settled.set()
 
 
-def wait_until_gone(group: int) -> None:
-    """Wait until no process of a killed group runs: a large one takes a while to give its memory back."""
-    deadline = time.monotonic() + GONE_WITHIN_S
-    while running_in(group) and time.monotonic() < deadline:
-        time.sleep(0.02)
+class ChildHost(Host):
+    """A host that is a child of this process."""
 
+    def __init__(self, driver: str, environment: Mapping[str, str], log_path: Path, owner: Owner) -> None:
+        super().__init__(owner)
+        self._kills = KillCounts.now()
+        self._child = Child(driver, environment, log_path)
+        self.pid = self._child.pid
+        self._listener = threading.Thread(target=self._listen, name=f"host-{self.pid}", daemon=True)
+        self._listener.start()
 
-def running_in(group: int) -> list[psutil.Process]:
-    """The processes of a group that are neither gone nor zombies."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+    def send(self, message: protocol.ToHost) -> None:
+        self._child.send(protocol.encode(message))
 
+    def close(self) -> None:
+        self.kill("the engine was closed")
+        self._listener.join()
+        wait_until_gone(self.pid)
 
-def describe_exit(status: int) -> str:
-    """`signal SIGKILL` or `exit status 3`, from a Popen return code."""
-    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+    def _end(self) -> None:
+        self._child.kill()
+
+    def _listen(self) -> None:
+        try:
+            for line in self._child.lines():
+                self._receive(protocol.decode(line))
+        except Exception as error:  # it sent nonsense: nothing more can be had from it
+            self.cause = self.cause or f"what the engine host said was not understood: {error}"
+        how = describe_exit(self._child.bury())
+        killer = "" if self.sentenced else KillCounts.now().since(self._kills)
+        self._is_gone(f"the engine host died ({' '.join(filter(None, (how, killer)))})")

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import transformers
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GenerationConfig,
-    LogitsProcessor,
-    StoppingCriteria,
-)
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from pytest_llmeval.engines.host import protocol
+from pytest_llmeval.engines.host.rows import Backlog, Place, Row
+from pytest_llmeval.engines.host.transformers_steps import Draw, Ends
 from pytest_llmeval.engines.host.worker import Inbox, Loaded, Outbox, one_line
-from pytest_llmeval.engines.stops import before_first
 from pytest_llmeval.engines.tables import read_table
 from pytest_llmeval.engines.transformers import Settings
 from pytest_llmeval.errors import ConfigurationError
-from pytest_llmeval.prompting.rendering import Renderer, Rendering
+from pytest_llmeval.prompting.rendering import Renderer
 from pytest_llmeval.prompting.windows import Windows
 from pytest_llmeval.schema import (
-    Completion,
     MemoryBreakdown,
     ModelSpec,
     Prompt,
@@ -38,8 +30,6 @@ from pytest_llmeval.schema import (
 )
 
 WARM_UP = Request("warm-up", "", Prompt(PromptStyle.COMPLETION, "def"), Sampling(max_tokens=2))
-CONTEXT_TOKENS = 8  # of the prompt, decoded with the answer: some tokenizers drop a text's first space
-TOKENS_PER_CHARACTER = 4  # at most: a character of four bytes in as many tokens
 
 
 class TransformersDriver:
@@ -75,6 +65,7 @@ class TransformersDriver:
             "transformers": transformers.__version__,
             "torch": torch.__version__,
             "platform": self.model.device.type,
+            "processors": torch.get_num_threads() if self.model.device.type == "cpu" else 1,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "attention": self.model.config._attn_implementation,
             "max_model_len": self.max_model_len,
@@ -110,7 +101,7 @@ class TransformersDriver:
 
     def answer(self, rows: Sequence[Row], outbox: Outbox, backlog: Backlog) -> None:
         """Generate a batch; each row is sent when it ends, not when the longest does."""
-        started = time.monotonic()
+        started, unanswered = time.monotonic(), list(rows)
 
         def step() -> None:
             outbox.alive()
@@ -122,13 +113,13 @@ class TransformersDriver:
             timing = Timing(concurrency=len(rows), e2e_s=time.monotonic() - started)
             if whole := row.place.windows.add(row.place.index, row.completion(timing)):
                 outbox.send(protocol.Done(row.request.request_id, whole))
+            unanswered.remove(row)
 
         try:
             self.generate(rows, send, step)
         except Exception as error:  # out of memory, most often: a batch's fault, the model is still there
-            for row in rows:
-                if row.finish_reason is None:
-                    outbox.send(protocol.RequestFailed(row.request.request_id, one_line(error)))
+            for row in unanswered:
+                outbox.send(protocol.RequestFailed(row.request.request_id, one_line(error)))
 
     def generate(
         self, rows: Sequence[Row], ended: Callable[[Row], None], step: Callable[[], None] = lambda: None
@@ -149,142 +140,6 @@ class TransformersDriver:
             logits_processor=[Draw(rows, self.model.device)],
             stopping_criteria=[Ends(rows, ended, step)],
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which of a request's windows a row is."""
-
-    index: int
-    windows: Windows
-
-
-class Row:
-    """A request's window in a batch: its prompt's tokens, its answer's tokens so far, and how it ended."""
-
-    def __init__(
-        self, request: Request, rendering: Rendering, place: Place, tokenizer: Any, ends: frozenset[int]
-    ) -> None:
-        self.request = request
-        self.place = place
-        self.prompt_ids = rendering.token_ids
-        self.finish_reason: str | None = None
-        self._cut = rendering.cut
-        self._stop = request.sampling.stop or ()
-        self._tokenizer = tokenizer
-        self._ends = ends
-        self._tokens: list[int] = []
-        longest = max(map(len, self._stop), default=0)
-        self._tail = (longest + 1) * TOKENS_PER_CHARACTER
-
-    def take(self, token: int) -> None:
-        """Add a token, and see whether the answer ends with it."""
-        sampling, early = self.request.sampling, self.is_short
-        self._tokens.append(token)
-        ends = token in self._ends and not sampling.ignore_eos
-        if not early and (ends or self._stops()):
-            self.finish_reason = "stop"
-        elif len(self._tokens) >= self.request.sampling.max_tokens:
-            self.finish_reason = "length"
-
-    @property
-    def is_short(self) -> bool:
-        """True while no token may end the answer."""
-        return len(self._tokens) < self.request.sampling.min_tokens
-
-    @property
-    def ends(self) -> list[int]:
-        return sorted(self._ends)
-
-    def cancel(self, request_id: str) -> None:
-        """Where it is this request: take no further tokens."""
-        if self.request.request_id == request_id and self.finish_reason is None:
-            self.finish_reason = "abort"
-
-    def _stops(self) -> bool:
-        if not self._stop:
-            return False
-        tail = self._decode(self._tokens[-self._tail :])
-        return any(text in tail for text in self._stop)
-
-    def completion(self, timing: Timing) -> Completion:
-        return Completion(
-            text=before_first(self._text(), self._stop),
-            finish_reason=self.finish_reason,
-            prompt_tokens=len(self.prompt_ids),
-            completion_tokens=len(self._tokens),
-            cut=self._cut,
-            timing=timing,
-        )
-
-    def _text(self) -> str:
-        tokens = self._tokens[:-1] if self._tokens[-1] in self._ends else self._tokens
-        context = self.prompt_ids[-CONTEXT_TOKENS:]
-        return self._decode(context + tokens)[len(self._decode(context)) :]
-
-    def _decode(self, tokens: list[int]) -> str:
-        # Some tokenizers would tidy spaces before punctuation: right for prose, wrong for code.
-        text: str = self._tokenizer.decode(
-            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
-
-
-class Draw(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped here
-    """Draws each row's next token with the row's own seed and forbids all others; ends none too early.
-
-    `generate()` has one random stream for a batch: with it, an answer would depend on its neighbours.
-    """
-
-    def __init__(self, rows: Sequence[Row], device: Any) -> None:
-        self._short = [(index, row) for index, row in enumerate(rows) if row.is_short]
-        self._rows = [
-            (index, row.request.sampling, torch.Generator(device).manual_seed(row.request.sampling.seed))
-            for index, row in enumerate(rows)
-            if row.request.sampling.temperature
-        ]
-
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        for index, row in self._short:
-            if row.is_short:
-                scores[index, row.ends] = float("-inf")
-        for index, sampling, generator in self._rows:
-            weights = probabilities(scores[index], sampling)
-            token = torch.multinomial(weights, 1, generator=generator)
-            scores[index] = float("-inf")
-            scores[index, token] = 0.0
-        return scores
-
-
-def probabilities(logits: Any, sampling: Sampling) -> Any:
-    """The weights to draw from, cut as vLLM cuts them: temperature, min_p, top_k, then top_p."""
-    weights = torch.softmax(logits.float() / sampling.temperature, dim=-1)
-    weights = torch.where(weights < sampling.min_p * weights.max(), 0.0, weights)
-    ordered, order = weights.sort(descending=True)
-    if sampling.top_k:
-        ordered[sampling.top_k :] = 0.0
-    ordered = ordered / ordered.sum()
-    ordered[ordered.cumsum(0) - ordered >= sampling.top_p] = 0.0  # the token that crosses the bound stays
-    return torch.zeros_like(weights).scatter(0, order, ordered)
-
-
-class Ends(StoppingCriteria):  # type: ignore[misc]  # transformers is untyped here
-    """Tells each row its new token and reports which rows have ended."""
-
-    def __init__(self, rows: Sequence[Row], ended: Callable[[Row], None], step: Callable[[], None]) -> None:
-        self._rows = rows
-        self._ended = ended
-        self._step = step
-
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        self._step()
-        for row, token in zip(self._rows, input_ids[:, -1].tolist(), strict=True):
-            if row.finish_reason is None:
-                row.take(token)
-                if row.finish_reason is not None:
-                    self._ended(row)
-        done = [row.finish_reason is not None for row in self._rows]
-        return torch.tensor(done, device=input_ids.device)
 
 
 def load_model(name: str, settings: Settings, shared: Mapping[str, Any]) -> Any:
@@ -313,37 +168,3 @@ def end_tokens(config: Any, tokenizer: Any) -> frozenset[int]:
     listed = config.eos_token_id if config is not None else None
     ids = listed if isinstance(listed, list) else [listed]
     return frozenset(token for token in (*ids, tokenizer.eos_token_id) if token is not None)
-
-
-class Backlog:
-    """What waits to be answered, and what was cancelled of it; there is no cache to reset."""
-
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
-        self._requests: dict[str, Request] = {}
-
-    def next(self, limit: int) -> list[Request]:
-        """Up to `limit` requests, at least one."""
-        self.cancelled()
-        while not self._requests:
-            self._take(self._inbox.get())
-            self.cancelled()
-        chosen = list(self._requests)[:limit]
-        return [self._requests.pop(request_id) for request_id in chosen]
-
-    def cancelled(self) -> list[str]:
-        """Take in what has come, and tell what was cancelled that does not wait here any more."""
-        gone = []
-        while True:
-            try:
-                gone += self._take(self._inbox.get_nowait())
-            except queue.Empty:
-                return gone
-
-    def _take(self, message: Request | protocol.ResetCache | protocol.Cancel) -> list[str]:
-        if isinstance(message, Request):
-            self._requests[message.request_id] = message
-        elif isinstance(message, protocol.Cancel):
-            waited = self._requests.pop(message.request_id, None)
-            return [] if waited else [message.request_id]
-        return []

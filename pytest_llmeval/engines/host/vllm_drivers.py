@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 import time
@@ -19,9 +20,11 @@ from vllm.outputs import RequestOutput
 from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 
+from pytest_llmeval import devices
 from pytest_llmeval.engines.host import protocol
 from pytest_llmeval.engines.host.vllm_facts import Gauge, breakdown, facts
 from pytest_llmeval.engines.host.worker import Inbox, Loaded, Outbox, end_group, one_line
+from pytest_llmeval.engines.under_way import UnderWay
 from pytest_llmeval.prompting.rendering import Renderer, Rendering
 from pytest_llmeval.prompting.windows import Windows, gathered
 from pytest_llmeval.schema import Completion, ModelSpec, Request, Sampling, Timing
@@ -33,8 +36,6 @@ else:
 
 WARM_UP_TOKENS = 8
 WARM_UP_PROMPT: Any = {"prompt_token_ids": [1] * WARM_UP_TOKENS}
-
-
 TELLING = "pytest_llmeval.engines.host.vllm_worker.Telling"
 
 
@@ -49,7 +50,16 @@ def engine_arguments(spec: ModelSpec) -> dict[str, Any]:
         # cannot do ("CPU Generator does not use offset"): the engine dies. So nothing is split there.
         **({"enable_chunked_prefill": False} if current_platform.is_cpu() else {}),
         **spec.engine,
+        **(memory_share(spec) if current_platform.is_cpu() else {}),
     }
+
+
+def memory_share(spec: ModelSpec) -> dict[str, float]:
+    """Beside other engines of this machine, an engine that would take a share of its memory takes it of its part."""
+    part = os.environ.get("PYTEST_LLMEVAL_MEMORY_SHARE")
+    if part is None or "kv_cache_memory_bytes" in spec.engine or "VLLM_CPU_KVCACHE_SPACE" in os.environ:
+        return {}
+    return {"gpu_memory_utilization": float(part) * devices.memory_share(spec)}
 
 
 def sampling_params(sampling: Sampling, token_times: bool = False) -> SamplingParams:
@@ -91,14 +101,14 @@ def check_tokenizer(tokenizer: Any) -> None:
 class Asked:
     """One window of a request (most have one) on its way through the engine."""
 
-    def __init__(self, request: Request, rendering: Rendering, index: int, concurrency: int) -> None:
+    def __init__(self, request: Request, rendering: Rendering, index: int, begun: int) -> None:
         self.request = request
         self.index = index
         self.id = f"{request.request_id}#{index}" if index else request.request_id
         self.params = sampling_params(request.sampling, request.token_times)
         self.prompt: Any = {"prompt_token_ids": rendering.token_ids}
         self._rendering = rendering
-        self._concurrency = concurrency
+        self.begun = begun  # by the count of what is under way
         self._texts: list[str] = []
         self._stamps: list[float] = []  # one per token: when its output came
 
@@ -108,7 +118,7 @@ class Asked:
         self._texts.append(answer.text)
         self._stamps += [time.monotonic()] * len(answer.token_ids)
 
-    def completion(self, last: RequestOutput) -> Completion:
+    def completion(self, last: RequestOutput, concurrency: int) -> Completion:
         return Completion(
             text="".join(self._texts),
             finish_reason=last.outputs[0].finish_reason,
@@ -116,9 +126,7 @@ class Asked:
             completion_tokens=len(self._stamps),
             cached_tokens=last.num_cached_tokens,
             cut=self._rendering.cut,
-            timing=timing(
-                last.metrics, self._concurrency, self._stamps if self.request.token_times else None
-            ),
+            timing=timing(last.metrics, concurrency, self._stamps if self.request.token_times else None),
         )
 
 
@@ -156,10 +164,12 @@ class StepDriver:
         check_tokenizer(tokenizer)
         self.renderer = Renderer(tokenizer, self.engine.model_config.max_model_len, spec)
         self.live: dict[str, tuple[Asked, Windows]] = {}
+        self.under_way = UnderWay()
         self._warm_up()
         config, told = self.engine.vllm_config, self.renderer.facts()
         if not tells(config):
             return Loaded({**facts(config), **told})
+        self.engine.collective_rpc("llmeval_tidy_up")
         kernels = self.engine.collective_rpc("llmeval_kernels")[0]
         memory = breakdown(config, self.engine.collective_rpc("llmeval_memory"))
         return Loaded({**facts(config, kernels), **told}, memory)
@@ -191,15 +201,20 @@ class StepDriver:
         ids = [key for key, (asked, _) in self.live.items() if asked.request.request_id == request_id]
         self.engine.abort_request(ids)
         for key in ids:
-            del self.live[key]
+            self._forget(key)
+
+    def _forget(self, key: str) -> None:
+        del self.live[key]
+        self.under_way.ends()
 
     def _step(self, outbox: Outbox) -> None:
         for output in self.engine.step():
             asked, windows = self.live[output.request_id]
             asked.take(output)
             if output.finished:
-                del self.live[output.request_id]
-                if whole := windows.add(asked.index, asked.completion(output)):
+                completion = asked.completion(output, self.under_way.most_since(asked.begun))
+                self._forget(output.request_id)
+                if whole := windows.add(asked.index, completion):
                     done = protocol.Done(asked.request.request_id, whole, self.gauge.kv_peak_share)
                     outbox.send(done)
         outbox.alive()
@@ -209,11 +224,18 @@ class StepDriver:
             renderings = self.renderer.render(request)
             windows = Windows(len(renderings))
             for index, rendering in enumerate(renderings):
-                asked = Asked(request, rendering, index, len(self.live) + 1)
-                self.engine.add_request(asked.id, asked.prompt, asked.params)
-                self.live[asked.id] = asked, windows
+                self._add_one(Asked(request, rendering, index, self.under_way.begins()), windows)
         except Exception as error:  # vLLM refuses this request; others go on
+            self._cancel(request.request_id)  # windows before the one that was refused
             outbox.send(protocol.RequestFailed(request.request_id, one_line(error)))
+
+    def _add_one(self, asked: Asked, windows: Windows) -> None:
+        try:
+            self.engine.add_request(asked.id, asked.prompt, asked.params)
+        except BaseException:
+            self.under_way.ends()
+            raise
+        self.live[asked.id] = asked, windows
 
 
 def _waiting(inbox: Inbox, block: bool) -> list[Request | protocol.ResetCache | protocol.Cancel]:
@@ -247,12 +269,14 @@ class AsyncDriver:
         check_tokenizer(tokenizer)
         self.renderer = Renderer(tokenizer, self.engine.model_config.max_model_len, spec)
         self.live: dict[str, Future[None]] = {}
+        self.under_way = UnderWay()
         async for _ in self.engine.generate(WARM_UP_PROMPT, warm_up_params(), request_id="warm-up"):
             pass
         await self.engine.reset_prefix_cache()
         config, told = self.engine.vllm_config, self.renderer.facts()
         if not tells(config):
             return Loaded({**facts(config), **told})
+        await self.engine.collective_rpc("llmeval_tidy_up")
         kernels = (await self.engine.collective_rpc("llmeval_kernels"))[0]
         memory = breakdown(config, await self.engine.collective_rpc("llmeval_memory"))
         return Loaded({**facts(config, kernels), **told}, memory)
@@ -271,19 +295,22 @@ class AsyncDriver:
                         task.cancel()  # vLLM then aborts the request in its core
 
     def _start(self, request: Request, outbox: Outbox) -> None:
-        task = asyncio.run_coroutine_threadsafe(
-            self._serve_one(request, len(self.live) + 1, outbox), self.loop
-        )
+        serving = self._serve_one(request, self.under_way.begins(), outbox)
+        task = asyncio.run_coroutine_threadsafe(serving, self.loop)
         self.live[request.request_id] = task
-        task.add_done_callback(lambda _: self.live.pop(request.request_id, None))
+        task.add_done_callback(lambda _: self._ended(request.request_id))
 
-    async def _serve_one(self, request: Request, concurrency: int, outbox: Outbox) -> None:
+    def _ended(self, request_id: str) -> None:
+        self.live.pop(request_id, None)
+        self.under_way.ends()
+
+    async def _serve_one(self, request: Request, begun: int, outbox: Outbox) -> None:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         try:
             # In a thread: a text of 200,000 tokens takes seconds, and the loop serves others meanwhile.
             renderings = await self.loop.run_in_executor(self.rendering, self.renderer.render, request)
-            windows = [Asked(request, one, index, concurrency) for index, one in enumerate(renderings)]
+            windows = [Asked(request, one, index, begun) for index, one in enumerate(renderings)]
             answers = await asyncio.gather(*(self._answer(asked, outbox) for asked in windows))
             done = protocol.Done(request.request_id, gathered(answers), self.gauge.kv_peak_share)
             outbox.send(done)
@@ -297,4 +324,4 @@ class AsyncDriver:
         async for output in self.engine.generate(asked.prompt, asked.params, request_id=asked.id):
             asked.take(output)
             outbox.alive()
-        return asked.completion(output)
+        return asked.completion(output, self.under_way.most_since(asked.begun))

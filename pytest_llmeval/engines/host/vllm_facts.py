@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
+import torch
 import vllm
 from vllm.platforms import current_platform
 from vllm.v1.metrics.loggers import StatLoggerBase
@@ -20,6 +21,7 @@ def facts(config: Any, kernels: Mapping[str, list[str]] = MappingProxyType({})) 
     return {
         "vllm": vllm.__version__,
         "platform": current_platform.device_type,
+        "processors": processors(config.parallel_config.world_size),
         "dtype": str(config.model_config.dtype).removeprefix("torch."),
         "quantization": config.model_config.quantization,
         "attention": kernels.get("attention"),
@@ -35,6 +37,17 @@ def facts(config: Any, kernels: Mapping[str, list[str]] = MappingProxyType({})) 
         "kv_tokens": kv_tokens(config),
         "block_size": config.cache_config.block_size,
     }
+
+
+def processors(workers: int) -> int:
+    """How many processors the engine keeps busy while it answers.
+
+    On a CPU its threads compute. On GPUs this host's loop, vLLM's core and, where there are several, its workers each
+    go round on one.
+    """
+    if current_platform.is_cpu():
+        return int(torch.get_num_threads()) * workers
+    return 2 + (workers if workers > 1 else 0)
 
 
 def kv_tokens(config: Any) -> int | None:

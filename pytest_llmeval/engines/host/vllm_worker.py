@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 
@@ -29,6 +30,12 @@ class Telling:
             "other_bytes": None if consumed is None else max(0, int(consumed - weights)),
             "total_bytes": getattr(getattr(self, "init_snapshot", None), "total_memory", None),
         }
+
+    def llmeval_tidy_up(self) -> None:
+        """Remove the file by which workers find each other, once they have: whoever is killed leaves it behind."""
+        where = getattr(self, "distributed_init_method", None) or ""
+        if where.startswith("file://"):
+            Path(where.removeprefix("file://")).unlink(missing_ok=True)
 
     def llmeval_kernels(self) -> dict[str, list[str]]:
         """Which code was chosen for attention and for linear layers, the most frequent first."""

@@ -9,6 +9,7 @@ call that holds the interpreter for ever would keep this process from noticing.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import queue
 import signal
@@ -26,7 +27,10 @@ from typing import Any, Protocol
 from pytest_llmeval.engines.host import protocol
 from pytest_llmeval.schema import MemoryBreakdown, ModelSpec, Request
 
+__all__ = ["Driver", "Inbox", "Loaded", "Outbox"]
+
 HEARTBEAT_S = 1.0
+CORES = "PYTEST_LLMEVAL_CORES"
 KEEPER = ("/bin/sh", "-c", "read nothing; kill -KILL 0")  # 0: everybody in its group, itself included
 
 Inbox = queue.SimpleQueue[Request | protocol.ResetCache | protocol.Cancel]
@@ -35,7 +39,8 @@ Inbox = queue.SimpleQueue[Request | protocol.ResetCache | protocol.Cancel]
 class Outbox(Protocol):
     """Where a driver puts what it has to tell pytest; may be called from any thread."""
 
-    def send(self, message: protocol.FromHost) -> None: ...
+    def send(self, message: protocol.FromHost) -> None:
+        """Hand a message over; whole, and in the order of the calls."""
 
     def alive(self) -> None:
         """The engine's loop goes round; to be called at each step, and costs next to nothing."""
@@ -71,6 +76,7 @@ class Wire:
         self.inbox: Inbox = queue.SimpleQueue()
         self.alive_at = time.monotonic()
         self._sending = threading.Lock()
+        os.register_at_fork(after_in_child=self._leave)
         threading.Thread(target=self._read, name="wire", daemon=True).start()
         threading.Thread(target=self._beat, name="heart", daemon=True).start()
 
@@ -81,6 +87,11 @@ class Wire:
 
     def alive(self) -> None:
         self.alive_at = time.monotonic()
+
+    def _leave(self) -> None:
+        """A forked child that kept the socket would keep this process's death from being noticed."""
+        with contextlib.suppress(OSError):  # a child of such a child has none
+            os.close(self.socket.detach())
 
     def _beat(self) -> None:
         with contextlib.suppress(OSError):  # pytest has gone: the reading thread ends everything
@@ -106,9 +117,11 @@ class Wire:
 
 def end_group() -> None:
     """Kill this process and everything it started."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.killpg(0, signal.SIGKILL)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:  # a log on a full disk takes nothing more
+        os.killpg(0, signal.SIGKILL)
 
 
 def start_keeper(lifeline: int) -> None:
@@ -118,23 +131,30 @@ def start_keeper(lifeline: int) -> None:
     os.close(lifeline)
 
 
+def keep_to_cores(given: str) -> None:
+    """Bind this process, and with it all it will start, to the cores of its placement: `0,1`."""
+    if given:
+        os.sched_setaffinity(0, {int(core) for core in given.split(",")})
+
+
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for pytest, which then closes the socket
     to_pytest, lifeline, driver = sys.argv[1:]
     start_keeper(int(lifeline))
+    keep_to_cores(os.environ.get(CORES, ""))
     wire = Wire(int(to_pytest))
     try:
         _run(wire, driver)
     except BaseException as error:
+        wire.send(protocol.Failed(one_line(error)))  # first: the log may be on a full disk
         traceback.print_exc()
-        wire.send(protocol.Failed(one_line(error)))
-    end_group()
+    finally:
+        end_group()
 
 
 def _run(wire: Wire, driver_name: str) -> None:
     started = time.monotonic()
-    module, _, attribute = driver_name.partition(":")
-    driver: Driver = getattr(import_module(module), attribute)()
+    driver = _imported(driver_name)
     import_s = time.monotonic() - started
     wire.send(protocol.Imported(import_s))
     spec = wire.to_load.get()
@@ -144,6 +164,16 @@ def _run(wire: Wire, driver_name: str) -> None:
     load_s = time.monotonic() - loading
     wire.send(protocol.Ready(import_s, load_s, dict(loaded.facts), loaded.memory))
     driver.serve(wire.inbox, wire)
+
+
+def _imported(driver_name: str) -> Driver:
+    """The driver. What its imports made stays: collecting it again and again was two fifths of loading vLLM."""
+    module, _, attribute = driver_name.partition(":")
+    gc.disable()
+    driver: Driver = getattr(import_module(module), attribute)()
+    gc.freeze()
+    gc.enable()
+    return driver
 
 
 def one_line(error: BaseException) -> str:

@@ -166,6 +166,10 @@ class Answers:
             outcome = "wrong_answer" if self.calls else "sandbox_error"
             raise Stop(outcome, f"arguments cannot cross: {error}") from None
         except codec.NotPlainData as error:
+            if self._opaque and str(error) == Opaque.__name__:
+                raise Stop(
+                    "wrong_answer", "not_plain_data: an answer that cannot cross is passed on"
+                ) from None
             raise Stop(
                 "sandbox_error", f"the tests pass a {error}, which cannot cross: declare the problem inline"
             ) from None
@@ -196,7 +200,7 @@ class Answers:
                         self._write_back(arguments, codec.decode(written[0]))
                     return self.result
                 case ["e", body]:
-                    self.raised = codec.decode_exception(body)
+                    self.raised = _ends_no_loop(codec.decode_exception(body))
                     self.raised_text = f"{body[1]}: {body[2]}" if body[2] else body[1]
                     raise self.raised
                 case ["o", str(name), bool(truth)] if self._opaque:
@@ -217,6 +221,11 @@ class Answers:
             raise codec.Malformed("arguments")
         for mine, theirs in zip(arguments, written, strict=True):
             write_back(mine, theirs)
+
+
+def _ends_no_loop(error: BaseException) -> BaseException:
+    """As generators do (PEP 479): `all(map(candidate, …))` would take it for the end of what there is to ask."""
+    return RuntimeError("the program raised StopIteration") if isinstance(error, StopIteration) else error
 
 
 def limit_waiting(fd: int, seconds: float) -> None:

@@ -18,3 +18,4 @@ import random as random  # noqa: E402
 
 os.register_at_fork = _register
 random.seed(0)
+START = random.getstate()

@@ -10,11 +10,12 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 from . import candidate, codec, explain, purity, wire
 from .answers import NO_CALLS, Answers, Calls, Stop
-from .chance import random
+from .chance import START, random
 
 MAX_DETAIL = 400
 MAX_FORETOLD_BYTES = 8 << 20
@@ -34,7 +35,6 @@ class Tests:
         self._test = compile(self.source, explain.TEST_NAME, "exec", dont_inherit=True)
         self._check = compile(f"check({self.entry_point})", "<check>", "exec", dont_inherit=True)
         self.leaves_no_trace = purity.leaves_no_trace(self._setup, self._test)
-        self._chance = random.getstate()
         self._foretold = NO_CALLS
         self._told = 0
 
@@ -42,7 +42,7 @@ class Tests:
         """What to say of the sample (outcome, detail in one line, whether this checker must retire, …), and
         the calls that the tests made where many more of them are known now. A `live` sample is sent none ahead.
         """
-        random.setstate(self._chance)  # every sample meets the same tests
+        random.setstate(START)  # every sample meets the same tests
         foretold = NO_CALLS if sample["live"] else self._foretold
         answers = Answers(fd, self.writes_back, foretold, self.opaque, self.call_s, sample["patience"])
         outcome, detail, retires = self._outcome(answers)
@@ -132,8 +132,12 @@ def prepared(problem: dict[str, Any]) -> Tests | str:
         return f"the problem's own source does not compile: {candidate.described(error)}"
 
 
-def serve(link: socket.socket, verdicts: int, tests: Tests | str, count: int) -> bool:
-    """Judge `count` samples that arrive over `link`; True where it stopped early, after anything unusual."""
+def serve(
+    link: socket.socket, verdicts: int, tests: Tests | str, count: int, lifetime: Iterator[bool]
+) -> bool:
+    """Judge `count` samples that arrive over `link`; True where it stopped early: after anything unusual, or
+    because `lifetime`, which tells after each sample whether this process may go on, is over.
+    """
     for _ in range(count):
         announced, (fd, *_), _, _ = socket.recv_fds(link, 256, 1)
         sample = json.loads(announced)
@@ -146,6 +150,7 @@ def serve(link: socket.socket, verdicts: int, tests: Tests | str, count: int) ->
         else:
             said, learned = tests.run(fd, sample)
             said["kept"] = tests.leaves_no_trace  # then this process lives on and needs no reminder
+        said["retires"] |= not next(lifetime)
         signal.setitimer(signal.ITIMER_PROF, 0)
         link.send(announced)  # the candidate is not needed any more
         os.close(fd)

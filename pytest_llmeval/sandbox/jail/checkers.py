@@ -7,11 +7,13 @@ others in a process of their own for each batch of a problem's samples.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import resource
 import select
 import signal
 import socket
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from . import checker, confine, kernel, wire
@@ -28,7 +30,7 @@ def serve(control: int, config: dict[str, Any]) -> NoReturn:
     while True:
         pid = os.fork()
         if pid == 0:
-            _host(config["level"], control, link, verdicts)
+            _host(config, control, link, verdicts)
         code = _watched(pid, control)
         if code:
             _tell_lost(verdicts, code)
@@ -39,9 +41,16 @@ def _tell_lost(verdicts: int, code: int) -> None:
     checker.tell(verdicts, said)
 
 
-def _host(level: str, control: int, link: socket.socket, verdicts: int) -> NoReturn:
+def lifetime(samples: int) -> Iterator[bool]:
+    """True until so many have been judged: the heap of one that meets large answers never shrinks again."""
+    return itertools.chain(itertools.repeat(True, samples - 1), itertools.repeat(False))
+
+
+def _host(config: dict[str, Any], control: int, link: socket.socket, verdicts: int) -> NoReturn:
     """Judge batch after batch; the parent knows which problems this process holds."""
+    level: str = config["level"]
     known: dict[int, checker.Tests | str] = {}
+    life = lifetime(config["lifetime"])
     cores = confine.Cores()
     try:
         _end_with_parent(level)
@@ -50,7 +59,7 @@ def _host(level: str, control: int, link: socket.socket, verdicts: int) -> NoRet
             cores.keep_to(batch["cores"])
             tests = _tests(control, batch, known)
             if isinstance(tests, str) or tests.leaves_no_trace:
-                if checker.serve(link, verdicts, tests, batch["count"]):
+                if checker.serve(link, verdicts, tests, batch["count"], life):
                     os._exit(0)
             else:
                 _judge_apart(level, control, link, verdicts, tests, batch["count"])
@@ -86,7 +95,7 @@ def _judge_apart(
         try:
             _end_with_parent(level)
             os.close(control)
-            checker.serve(link, verdicts, tests, count)
+            checker.serve(link, verdicts, tests, count, itertools.repeat(True))
             os._exit(0)
         finally:
             os._exit(70)

@@ -17,7 +17,9 @@ MAX_DEPTH = 150
 MAX_BYTES = 16 << 20  # right answers of HumanEval+ take up to 12.5 MB
 MAX_DRAWN = 10_000  # elements taken from an iterator before the rest is cut
 _BIG = 1 << 62
-_write = json.JSONEncoder(separators=(",", ":")).encode
+# Not in ASCII: there two halves of a character, each an escape, are read as the whole, which they are not equal to.
+_write = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_TEXT = ("utf-8", "surrogatepass")
 _SCALARS = frozenset((type(None), bool, str, float))
 _INTEGERS = frozenset((int,))
 _WRITTEN_AS_THEY_ARE = _SCALARS | _INTEGERS
@@ -42,7 +44,7 @@ class IteratorCut(Exception):
 def dumps(value: Any) -> bytes:
     """The message for a JSON value that `encode` made; NotPlainData where it is too large."""
     try:
-        data = _write(value).encode("ascii")
+        data = _write(value).encode(*_TEXT)
     except (RecursionError, ValueError) as error:
         raise TooLarge(f"cannot be written: {error}") from None
     if len(data) > MAX_BYTES:
@@ -53,7 +55,7 @@ def dumps(value: Any) -> bytes:
 def loads(data: bytes) -> Any:
     """The JSON value of a message; Malformed for anything that is not one."""
     try:
-        return json.loads(data.decode("ascii"))
+        return json.loads(data.decode(*_TEXT))
     except (ValueError, RecursionError) as error:
         raise Malformed(str(error)) from None
 
@@ -93,7 +95,7 @@ def _encode_relative(value: Any, depth: int) -> Any:
     """Values whose exact type is not listed: relatives of builtins, iterators, numpy."""
     for base in _COLLAPSES_TO:
         if isinstance(value, base):
-            return encode(base(value), depth)
+            return encode(_VALUE_OF.get(base, base)(value), depth)
     for base, tag, write in _VIEWS:
         if isinstance(value, base):
             return {tag: write(value, depth + 1)}
@@ -267,6 +269,10 @@ _COLLAPSES_TO: tuple[Any, ...] = (
     int, float, complex, str, bytes, bytearray, Counter, OrderedDict, dict, deque, tuple, list,
     set, frozenset,
 )  # fmt: skip
+# What a subclass says of itself need not be what it is: str() of an Enum's member is its name.
+_VALUE_OF: dict[Any, Callable[[Any], Any]] = {
+    int: int.__index__, float: float.__float__, str: str.__str__,
+}  # fmt: skip
 
 
 # ---------------------------------------------------------------- exceptions
@@ -308,5 +314,5 @@ def decode_exception(body: Any) -> BaseException:
         raise Malformed(f"exception: {error!r}") from None
     try:
         return kind(*arguments)
-    except TypeError:  # UnicodeDecodeError and the like ask for five arguments
+    except (TypeError, OverflowError):  # UnicodeDecodeError and the like ask for five arguments
         return next(base for base in kind.__mro__ if base in (ValueError, Exception, BaseException))(text)

@@ -199,7 +199,6 @@ def enter_sample(jail: Jail, limits: dict[str, Any]) -> None:
         kernel_rule(kernel.PR_SET_PDEATHSIG, signal.SIGKILL, jail.level)
     bounds = [
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_CPU, limits["cpu_s"]),
         (resource.RLIMIT_AS, limits["memory_bytes"]),
         (resource.RLIMIT_FSIZE, limits["file_bytes"]),
         (resource.RLIMIT_NOFILE, limits["open_files"]),
@@ -209,6 +208,8 @@ def enter_sample(jail: Jail, limits: dict[str, Any]) -> None:
         bounds.append((resource.RLIMIT_NPROC, limits["threads"] + limits["processes"]))
     for kind, bound in bounds:
         resource.setrlimit(kind, (bound, bound))
+    # At the first a signal that says why, at the second the end of whoever ignored it.
+    resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu_s"], limits["cpu_s"] + 1))
     if jail.level == "A":
         kernel.drop_capabilities()
     if jail.level != "C":

@@ -6,16 +6,14 @@ nonce in its own process can find it.
 
 from __future__ import annotations
 
-from typing import Any
-
 from . import candidate, explain, wire
 
 CHANNEL = 3
 
 
-def run(sample: dict[str, Any], nonce: str) -> None:
+def run(source: str, test: str, entry_point: str, nonce: str) -> None:
     """Judge the sample in this process and write nonce and verdict to the channel."""
-    outcome, detail = _judged(sample["source"], sample["test"], sample["entry_point"])
+    outcome, detail = _judged(source, test, entry_point)
     candidate.flush()
     line = " ".join(detail.split())[:400]
     wire.write_all(CHANNEL, f"{nonce}{outcome} {line}".encode("utf-8", "backslashreplace"))

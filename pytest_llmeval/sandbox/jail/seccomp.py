@@ -13,7 +13,7 @@ import struct
 
 # name: (x86_64, aarch64); None where that machine has no such call
 NUMBERS: dict[str, tuple[int | None, int | None]] = {
-    # network: socketpair stays, it reaches nobody
+    # network: socketpair stays, and reaches nobody as long as sendto names nobody
     "socket": (41, 198), "connect": (42, 203), "accept": (43, 202), "accept4": (288, 242),
     "bind": (49, 200), "listen": (50, 201),
     # other processes
@@ -54,14 +54,15 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424), "open": (2, None),
     "openat": (257, 56), "openat2": (437, 437), "ioctl": (16, 29),
-    "fcntl": (72, 25),
+    "fcntl": (72, 25), "prctl": (157, 167), "sendmsg": (46, 211), "sendmmsg": (307, 269),
+    "sendto": (44, 206), "socketpair": (53, 199),
     # changes to files that Landlock does not govern, or not at every version
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
     "chown": (92, None), "lchown": (94, None), "fchown": (93, 55), "fchownat": (260, 54),
     "utime": (132, None), "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88),
     "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "removexattr": (197, 14),
     "lremovexattr": (198, 15), "fremovexattr": (199, 16), "setxattrat": (463, 463),
-    "removexattrat": (466, 466), "truncate": (76, 45),
+    "removexattrat": (466, 466), "file_setattr": (469, 469), "truncate": (76, 45),
     # changes to directories, which Landlock governs and level B- must deny by call
     "creat": (85, None), "unlink": (87, None), "unlinkat": (263, 35), "rename": (82, None),
     "renameat": (264, 38), "renameat2": (316, 276), "mkdir": (83, None), "mkdirat": (258, 34),
@@ -74,6 +75,8 @@ ALWAYS_DENIED = tuple(NUMBERS)[: tuple(NUMBERS).index("clone")]
 METADATA = tuple(NUMBERS)[tuple(NUMBERS).index("chmod") : tuple(NUMBERS).index("creat")]
 DIRECTORIES = tuple(NUMBERS)[tuple(NUMBERS).index("creat") :]
 CREATES_PROCESSES = ("fork", "vfork", "execve", "execveat")
+# A channel whose end lies in itself stays open behind its sample, and whoever writes to it waits for ever.
+PASSES_DESCRIPTORS = ("sendmsg", "sendmmsg")
 SIGNALS = ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal")
 ZYGOTE_NEEDS = {
     "A": ("mount", "umount2", "unshare", "setns", "capset", "pidfd_open", "sched_setaffinity"),
@@ -82,7 +85,7 @@ ZYGOTE_NEEDS = {
 }
 
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-_LOAD, _JUMP, _EQUAL, _GREATER_EQUAL, _ANY_BIT, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
+_LOAD, _AND, _JUMP, _EQUAL, _GREATER_EQUAL, _ANY_BIT, _RETURN = 0x20, 0x54, 0x05, 0x15, 0x35, 0x45, 0x06
 _NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
 _ALLOW, _KILL_PROCESS = 0x7FFF0000, 0x80000000
 _EPERM, _ENOSYS = 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
@@ -95,6 +98,8 @@ _HARMLESS_IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 # and the same by FIOSETOWN SIOCSPGRP FIOASYNC.
 _SIGNALLING_FCNTLS = (8, 10, 15, 1024, 1026)
 _SIGNALLING_IOCTLS = (0x8901, 0x8902, 0x5452)
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+_AF_UNIX = 1
 _OWN_PID = 0x5EC0DE  # stands for the sample's pid until `for_pid` puts it in
 
 
@@ -164,11 +169,21 @@ def zygote_filter(level: str, machine: str) -> bytes:
     only_itself = [_argument(0), (_EQUAL, 0, 1, 0), _return(_EPERM), _return(_ALLOW)]
     assembler.on("prlimit64", only_itself)
     assembler.on("fcntl", _unless(1, _SIGNALLING_FCNTLS))
-    if level == "B-":
-        _deny_writes(assembler)
-    else:
+    _deny_addressees(assembler)
+    if level == "A":
         assembler.on("ioctl", _unless(1, _SIGNALLING_IOCTLS))
+    else:
+        assembler.on("ioctl", _if(1, _HARMLESS_IOCTLS))  # others change a file's flags
+        _deny_writes(assembler, _WRITES if level == "B-" else None)
     return assembler.joined()
+
+
+def _deny_addressees(assembler: _Assembler) -> None:
+    """A pair of datagram sockets could write to any socket whose name it knows."""
+    upper_half = (_LOAD, _argument(4)[1] + 4, 0, 0)
+    no_address = [_argument(4), (_EQUAL, 0, 0, 2), upper_half, (_EQUAL, 0, 1, 0)]
+    assembler.on("sendto", [*no_address, _return(_EPERM), _return(_ALLOW)])
+    assembler.on("socketpair", _if(0, (_AF_UNIX,)))
 
 
 def _unless(index: int, refused: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
@@ -177,29 +192,41 @@ def _unless(index: int, refused: tuple[int, ...]) -> list[tuple[int, int, int, i
     return [_argument(index), *compared, _return(_ALLOW), _return(_EPERM)]
 
 
-def _deny_writes(assembler: _Assembler) -> None:
+def _if(index: int, allowed: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
+    """Allow the call only if its argument is one of `allowed`."""
+    compared = [(_EQUAL, value, len(allowed) - n, 0) for n, value in enumerate(allowed)]
+    return [_argument(index), *compared, _return(_EPERM), _return(_ALLOW)]
+
+
+def _deny_writes(assembler: _Assembler, flags: int | None) -> None:
+    """Deny opening a file with any of `flags`; None: what Landlock before its version 3 does not see, an open that
+    truncates without writing, or that neither reads nor writes.
+    """
     assembler.on("openat2", [_return(_ENOSYS)])  # its flags are behind a pointer
+    unseen = (os.O_TRUNC, os.O_ACCMODE, os.O_ACCMODE | os.O_TRUNC)
     for name, flags_at in (("open", 1), ("openat", 2)):
-        body = [_argument(flags_at), (_ANY_BIT, _WRITES, 0, 1), _return(_EPERM), _return(_ALLOW)]
+        if flags is not None:
+            body = [_argument(flags_at), (_ANY_BIT, flags, 0, 1), _return(_EPERM), _return(_ALLOW)]
+        else:
+            load, *compared = _unless(flags_at, unseen)
+            body = [load, (_AND, os.O_ACCMODE | os.O_TRUNC, 0, 0), *compared]
         assembler.on(name, body)
-    known = [
-        (_EQUAL, command, len(_HARMLESS_IOCTLS) - index, 0) for index, command in enumerate(_HARMLESS_IOCTLS)
-    ]
-    assembler.on("ioctl", [_argument(1), *known, _return(_EPERM), _return(_ALLOW)])
 
 
 def sample_filter(level: str, machine: str, allow_processes: bool) -> bytes:
     """What one sample may not do beyond the zygote's filter; `for_pid` completes it below level A."""
     assembler = _Assembler(machine)
     assembler.emit(_LOAD, _NUMBER_AT)
-    assembler.deny(ZYGOTE_NEEDS[level] + (() if allow_processes else CREATES_PROCESSES))
+    denied = ZYGOTE_NEEDS[level] + PASSES_DESCRIPTORS
+    assembler.deny(denied + (() if allow_processes else CREATES_PROCESSES))
     no_namespaces = [_argument(0), (_ANY_BIT, _NEW_NAMESPACES, 1, 0)]
     if allow_processes:
         assembler.on("clone", [*no_namespaces, _return(_ALLOW), _return(_EPERM)])
     else:
         threads_only = [(_ANY_BIT, _CLONE_THREAD, 1, 0), _return(_EPERM), _return(_ALLOW)]
         assembler.on("clone", [_argument(0), (_ANY_BIT, _NEW_NAMESPACES, 1, 0), *threads_only])
-    if level != "A":  # no pid namespace of its own: signals to itself only
+    if level != "A":  # no pid namespace of its own: signals to itself only, and it ends with its zygote
+        assembler.on("prctl", _unless(0, (_DEATH_SIGNAL,)))
         for name in SIGNALS:
             itself = [_argument(0), (_EQUAL, _OWN_PID, 1, 0), _return(_EPERM), _return(_ALLOW)]
             assembler.on(name, itself if name in ("kill", "tgkill") else [_return(_EPERM)])

@@ -27,7 +27,7 @@ def read_exact(fd: int, size: int) -> bytes:
     return b"".join(parts)
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes | memoryview) -> None:
     """Every byte of `data`, however often the kernel takes only a part."""
     written = os.write(fd, data)
     if written == len(data):

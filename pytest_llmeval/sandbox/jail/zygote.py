@@ -19,9 +19,10 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
-from . import candidate, checkers, confine, inline, kernel, pages, wire
+from . import candidate, checkers, confine, inline, kernel, pages, residue, wire
 from .patience import IDLE, Patience
 
 ENTERED = b"\x06"  # a sample's first byte of output: all that follows is its own doing
@@ -43,6 +44,8 @@ class Unreadable(io.StringIO):
 def main(config: dict[str, Any]) -> None:
     """Shut in, get warm, say so, and serve until the control socket closes."""
     control = _moved_up(0)
+    # Process 1 gets no signal of a sample but those that it handles, and Python would handle this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         pages.inherit_code()
         jail = confine.enter(config)
@@ -85,16 +88,15 @@ def _prepare_interpreter() -> None:
 class Ended:
     """How one candidate ended, as far as its zygote saw."""
 
-    def __init__(self, kept_bytes: int) -> None:
+    def __init__(self) -> None:
         self.status = ""
-        self.total_bytes = 0
         self.verdict = bytearray()
-        self.output = bytearray()
-        self._kept_bytes = kept_bytes
 
-    def take_output(self, data: bytes) -> None:
-        self.total_bytes += len(data)
-        self.output += data[: max(0, self._kept_bytes + 1 - len(self.output))]
+    def take_verdict(self, fd: int) -> bool:
+        """One piece; False at the end, also of what a verdict may take."""
+        data = os.read(fd, 8192)
+        self.verdict += data
+        return bool(data) and len(self.verdict) <= 8192
 
 
 class Candidates:
@@ -104,94 +106,107 @@ class Candidates:
         self._control = control
         self._jail = jail
         self._work: str = config["work"]
-        self._link = socket.socket(fileno=config["link"])
-        self._link_fd: int = config["link"]
+        # The lowest number that is free: a sample closes those below 4096, and pytest may hold thousands of files.
+        self._link_fd = os.dup(config["link"])
+        os.close(config["link"])
+        self._link = socket.socket(fileno=self._link_fd)
         self._cores = confine.Cores()
+        self._printed = residue.Printed()
         if jail.level == "C":
             confine.kernel_rule(kernel.PR_SET_CHILD_SUBREAPER, 1, "C")
 
     def serve(self) -> None:
         while True:
-            sample = wire.read_message(self._control)
-            header, output = self._judged(sample)
-            head = json.dumps(header).encode("ascii")
-            wire.write_all(self._control, wire.block(head) + wire.block(output))
+            self._serve_one()
 
-    def _judged(self, sample: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    def _serve_one(self) -> None:
+        sample = wire.read_message(self._control)
+        self._printed.begin(sample["limits"]["output_kept_bytes"])
+        header, output = self._judged(sample, residue.read_block(self._control))
+        head = json.dumps(header).encode("ascii")
+        wire.write_all(self._control, wire.block(head) + len(output).to_bytes(wire.HEADER_BYTES, "little"))
+        if output:
+            wire.write_all(self._control, output)
+
+    def _judged(self, sample: dict[str, Any], program: bytearray) -> tuple[dict[str, Any], memoryview]:
+        """Fork a process for the sample and watch it: what to report, and what it printed."""
         started = time.monotonic()
         self._cores.keep_to(sample["cores"])
-        limits = sample["limits"]
-        split = "test" not in sample
+        split = not sample["inline"]
         nonce = "" if split else os.urandom(16).hex()
-        announced = b""
+        announced = _announcement(sample) if split else b""
         output, printed = os.pipe()
-        if split:
-            announced = b'{"id":%d,"wall_s":%f,"live":%d,"patience":%f}' % (
-                sample["id"], limits["wall_s"], sample["live"], IDLE if sample["patient"] else 1
-            )  # fmt: skip
-            ours, theirs = (end.detach() for end in _socket.socketpair())
-            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", ours))
-            self._link.sendmsg((announced,), (rights,))
-            os.close(ours)
-            ours = self._link_fd
-        else:
-            ours, theirs = os.pipe()
-        pid = self._forked(sample, nonce, printed, theirs)
+        ours, theirs = (self._link_fd, self._channel_to_checker(announced)) if split else os.pipe()
+        pid = self._forked(sample, program, nonce, printed, theirs)
+        residue.wipe(program)
         os.close(printed)
         os.close(theirs)
-        ended = Ended(kept_bytes=limits["output_kept_bytes"])
+        ended = Ended()
         try:
             self._watch(ended, pid, output, ours, announced, started, sample)
         finally:
             code, cpu_s, peak_bytes = self._reaped(pid)
-        _drain(output, ended.take_output)
+        _drain(output, self._printed.read)
         if not split:
-            _drain(ours, ended.verdict.extend)
+            _drain(ours, ended.take_verdict)
             os.close(ours)
         os.close(output)
         confine.clean(self._jail, self._work)
-        kept = bytes(ended.output)
-        if ended.status == "exited" and not kept.startswith(ENTERED):
+        kept = self._printed.kept()
+        if ended.status == "exited" and kept[:1] != ENTERED:
             ended.status = "refused"
         verdict = _without_nonce(bytes(ended.verdict), nonce) if not split else None
         header = {
             "id": sample["id"], "status": ended.status, "code": code, "verdict": verdict, "cpu_s": cpu_s,
-            "peak_bytes": peak_bytes, "output_bytes": max(0, ended.total_bytes - 1),
+            "peak_bytes": peak_bytes, "output_bytes": max(0, self._printed.total_bytes - 1),
             "wall_s": time.monotonic() - started,
         }  # fmt: skip
-        return header, kept.removeprefix(ENTERED).removeprefix(FAILED)
+        for mark in (ENTERED, FAILED):
+            kept = kept[1:] if kept[:1] == mark else kept
+        return header, kept
 
-    def _forked(self, sample: dict[str, Any], nonce: str, printed: int, channel: int) -> int:
+    def _channel_to_checker(self, announced: bytes) -> int:
+        """Hand one end of a new channel to the checker; the other end, for the candidate."""
+        ours, theirs = (end.detach() for end in _socket.socketpair())
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", ours))
+        self._link.sendmsg((announced,), (rights,))
+        os.close(ours)
+        return theirs
+
+    def _forked(
+        self, sample: dict[str, Any], program: bytearray, nonce: str, printed: int, channel: int
+    ) -> int:
         nested = self._jail.level == "A" and sample["limits"]["processes"] > 0
         if nested:  # the kernel then kills whatever the sample started, with it
             kernel.unshare(kernel.CLONE_NEWPID)
         pid = os.fork()
         if pid == 0:
-            self._run(sample, nonce, printed, channel)
+            self._run(sample, program, nonce, printed, channel)
         if nested:
             kernel.setns(self._jail.own_pid_namespace, kernel.CLONE_NEWPID)
         return pid
 
-    def _run(self, sample: dict[str, Any], nonce: str, printed: int, channel: int) -> NoReturn:
+    def _run(
+        self, sample: dict[str, Any], program: bytearray, nonce: str, printed: int, channel: int
+    ) -> NoReturn:
         try:
             os.dup2(printed, 1)
             os.dup2(printed, 2)
             os.dup2(channel, candidate.CHANNEL)
             os.closerange(candidate.CHANNEL + 1, 4096)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             try:
                 confine.enter_sample(self._jail, sample["limits"])
             except BaseException as error:
                 os.write(1, FAILED + repr(error).encode())
                 os._exit(71)
             os.write(1, ENTERED)
+            source, *test = json.loads(program)
             if nonce:
-                inline.run(sample, nonce)
+                inline.run(source, test[0], sample["entry_point"], nonce)
             else:
                 candidate.serve(
-                    sample["source"],
-                    sample["entry_point"],
-                    sample["mutates_arguments"],
-                    sample["opaque_answers"],
+                    source, sample["entry_point"], sample["mutates_arguments"], sample["opaque_answers"]
                 )
             os._exit(0)
         finally:
@@ -226,14 +241,14 @@ class Candidates:
                 if fd == exit_event:
                     ended.status = ended.status or "exited"
                 elif fd == output:
-                    if not _read_into(fd, ended.take_output):
+                    if not self._printed.read(fd):
                         poll.unregister(fd)
-                    if ended.total_bytes > limits["output_bytes"]:
+                    if self._printed.total_bytes > limits["output_bytes"]:
                         ended.status = "output_limit"
                 elif fd == self._link_fd:
                     if self._link.recv(256) == announced:
                         ended.status = "done"
-                elif not _read_into(fd, ended.verdict.extend) or len(ended.verdict) > 8192:
+                elif not ended.take_verdict(fd):
                     poll.unregister(fd)
             if exit_event is None and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 ended.status = ended.status or "exited"
@@ -253,18 +268,18 @@ class Candidates:
         return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
-def _read_into(fd: int, take: Any) -> bool:
-    """Hand one read's bytes to `take`; False at the end of the stream."""
-    data = os.read(fd, 65536)
-    take(data)
-    return bool(data)
+def _announcement(sample: dict[str, Any]) -> bytes:
+    """What the checker is told of a sample; it says the same back when it is done."""
+    patience = IDLE if sample["patient"] else 1
+    values = (sample["id"], sample["limits"]["wall_s"], sample["live"], patience)
+    return b'{"id":%d,"wall_s":%f,"live":%d,"patience":%f}' % values
 
 
-def _drain(fd: int, take: Any) -> None:
+def _drain(fd: int, take: Callable[[int], bool]) -> None:
     """What is left in a pipe whose writers are dead."""
     os.set_blocking(fd, False)
     with contextlib.suppress(BlockingIOError):
-        while _read_into(fd, take):
+        while take(fd):
             continue
 
 

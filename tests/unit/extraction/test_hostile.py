@@ -137,3 +137,59 @@ def test_every_program_compiles_or_says_that_it_does_not(text: str, style: Promp
             warnings.simplefilter("ignore")
             compile(program.source, "program", "exec")
         assert "total" in program.source
+
+
+GROWING = {
+    "keywords on one line": lambda n: "for : " * n + "x\n    return 1\n",
+    "escaped double quotes": lambda n: '\\"' * n,
+    "escaped single quotes": lambda n: "\\'" * n,
+    "triple quotes that never end": lambda n: '"""\n' + '\\"""\n' * n,
+    "one function that alters all, called all the time": lambda n: (
+        "def f():\n    global "
+        + ",".join(f"a{i}" for i in range(n // 4))
+        + "\n"
+        + "".join(f"    a{i}=1\n" for i in range(n // 4))
+        + "f()\n" * (n // 4)
+        + "def total(x):\n    return a0\n"
+    ),
+    "names that are nowhere": lambda n: (
+        "```\ndef total(x):\n    return [" + ",".join(f"q{i}" for i in range(n)) + "]\n```\n" + "z = 1\n" * n
+    ),
+}
+
+
+@pytest.mark.parametrize("load", GROWING)
+def test_four_times_the_text_costs_four_times_the_time(load: str, problem: Problem) -> None:
+    """Sixteen times would be quadratic; what both take at least is left out of account."""
+    small, large = (_seconds(GROWING[load](n), problem) for n in (2_500, 10_000))
+    assert large < 9 * small + 0.2
+
+
+def _seconds(text: str, problem: Problem) -> float:
+    """Of CPU, at best: other work on the machine does not count."""
+    taken = []
+    for _ in range(2):
+        start = time.thread_time()
+        extract(text, problem, PromptStyle.CHAT)
+        taken.append(time.thread_time() - start)
+    return min(taken)
+
+
+UNREADABLE = {
+    "a number too long to be written": "def total(x):\n    return 0x" + "f" * 5_000,
+    "a character's number too long to be read": "def total(x):\n    return 1  # &#" + "9" * 5_000 + ";",
+    "carriage returns, escaped": "def total(x):\\r    return 1\\ry = 2\\r",
+    "carriage returns in JSON": '{"code": "def total(x):\\r    return 1\\ry = 2\\r"}',
+    "carriage returns of a web page": "def total(x):&#13;    return 1&#13;y = 2",
+}
+
+
+@pytest.mark.parametrize("style", PromptStyle)
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_the_standard_library_cannot_read_or_write_is_an_answer_like_any_other(
+    name: str, style: PromptStyle, problem: Problem
+) -> None:
+    program = extract(UNREADABLE[name], problem, style)
+    assert program is not None
+    assert program.rule != "uncompilable"
+    assert "\r" not in program.source

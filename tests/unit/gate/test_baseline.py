@@ -9,18 +9,15 @@ import pytest
 
 from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.gate.baseline import Baseline, join, load_baseline, write_baseline
-from pytest_llmeval.gate.figures import (
-    ModelFigures,
-    RunFigures,
-    Tally,
-    Task,
-    energy_per_token,
-    memory_peak,
-    read_run,
-    without_folder,
-)
+from pytest_llmeval.gate.conditions import without_folder
+from pytest_llmeval.gate.figures import ModelFigures, RunFigures, Tally, Task
+from pytest_llmeval.gate.judge import Gate, Scope
+from pytest_llmeval.gate.measures import energy_per_token, memory_peak
+from pytest_llmeval.gate.reading import read_run
+from pytest_llmeval.gate.rules import Policy
 from pytest_llmeval.schema import Completion, Outcome, Program, Prompt, PromptStyle, Record, Sample, Verdict
 from pytest_llmeval.store import RunStore
+from pytest_llmeval.testing.runs import write_run
 
 MODEL = ModelFigures(
     tallies={Task("s", "T/10"): Tally(2, 1, 0, 1, 12.5, "ab"), Task("s", "T/9"): Tally(2, 2)},
@@ -118,9 +115,36 @@ def test_greedy_answers_to_a_problem_are_one_sample_however_many_there_are(folde
     assert [tally.n for tally in model.tallies.values()] == [1]
 
 
+def test_floors_hold_what_was_drawn_as_the_leaderboard_does(folder, tmp_path):
+    """At temperature 0, too, where answers to a problem are one for comparisons: it may have differed by chance."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["asked"]["m"][0]["sampling"]["temperature"] = 0.0
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    run = read_run(folder)
+    rules = Policy.model_validate({"floors": ["pass@1 >= 0.5"]})
+    scope = Scope(("m",), {"m": run.models["m"].tallies})
+    [floor] = [one for one in Gate(rules).judge(run, scope) if one.rule == "pass@1>=0.5"]
+    assert floor.says == "pass@1 is 50.0 % on 1 problem, at or above its floor of 50 %"
+    write_baseline(Baseline("x", [run]), tmp_path / "b.json")
+    assert load_baseline(tmp_path / "b.json").first.models["m"].drawn == {}
+
+
 def test_without_a_manifest_answers_that_never_differ_are_taken_for_greedy(folder):
     (folder / "manifest.json").unlink()
     assert read_run(folder).models["m"].greedy  # both samples of T/0 read the same
+
+
+def test_samples_from_a_file_are_greedy_only_if_they_look_it(tmp_path):
+    """How they were drawn is not known: a file that holds right and wrong answers to a problem was not greedy."""
+    one, other = sample(0, Outcome.PASSED, 3), sample(1, Outcome.TIMEOUT, 3)
+    other = replace(other, completion=replace(other.completion, text="other"))
+    record = Record("m", "s", "T/1", Prompt(PromptStyle.COMPLETION, "p"), (one, other))
+    row = {"problem_set": "s", "problems": 1, "sampling": {"n": 2, "temperature": 0.0}}
+    replayed = {"m": {"name": "m", "model": "samples.jsonl", "kind": "replay"}}
+    model = read_run(write_run(tmp_path / "run", [record], models=replayed, asked={"m": [row]})).models["m"]
+    assert not model.greedy
+    tally = model.tallies[Task("s", "T/1")]
+    assert (tally.n, tally.passed) == (2, 1)
 
 
 def test_records_alone_are_a_baseline_without_speeds(folder, tmp_path):
@@ -165,3 +189,14 @@ def test_energy_and_memory_come_from_telemetry_where_it_is_whole():
 
 def test_a_hub_id_keeps_its_name():
     assert without_folder("Qwen/Qwen3-8B") == "Qwen/Qwen3-8B"
+
+
+def test_a_packed_results_file_is_a_baseline_like_any_other(tmp_path):
+    pytest.importorskip("zstandard")
+    store = RunStore(tmp_path / "run", packed=True)
+    store.append(
+        Record("m", "s", "T/1", Prompt(PromptStyle.COMPLETION, "p"), (sample(0, Outcome.PASSED, 3),))
+    )
+    store.close()
+    loaded = load_baseline(store.results_path)
+    assert loaded.first.models["m"].tallies[Task("s", "T/1")].passed == 1

@@ -83,6 +83,16 @@ def test_speeds_under_other_conditions_are_not_comparable_and_say_why():
     assert finding.says.endswith("device: H100 → H200")
 
 
+def test_a_model_that_was_only_measured_has_no_answers_to_miss():
+    planned = {"m": ()}
+    gate = Gate(Policy(), Baseline("b.json", [RunFigures("run", "", {"m": figures()})]))
+    run = RunFigures("now", "", {"m": ModelFigures({}, 0)})
+    found = gate.judge(run, Scope(("m",), planned))
+    assert [(one.rule, one.conclusion, one.says) for one in found] == [
+        ("accuracy", Conclusion.NOT_JUDGED, "asked no problem, only measured")
+    ]
+
+
 def test_what_was_not_measured_is_not_judged():
     assert verdict(timed(2.0), *map(timed, TIMES))["energy"].conclusion is Conclusion.NOT_JUDGED
     assert (
@@ -127,6 +137,33 @@ def test_several_samples_are_compared_within_problems():
     assert found.details[0].endswith("and 130 more")
 
 
+@pytest.mark.parametrize("confidence", [0.95, 0.999999])
+def test_lengths_of_two_problems_that_changed_wildly_have_a_bound_that_can_be_read(confidence):
+    def lengths(*tokens: float) -> ModelFigures:
+        return ModelFigures({Task("s", f"T/{i}"): Tally(1, 1, tokens=n) for i, n in enumerate(tokens)}, 2)
+
+    found = verdict(lengths(1, 1000), lengths(1000, 1), rules={"confidence": confidence})["output_length"]
+    assert found.says.startswith(
+        "output tokens per answer +0.0 % on 2 problems (between -100.0 and more than +9900 %)"
+    )
+
+
+def test_a_few_problems_are_told_how_many_would_decide():
+    """That nothing changed on them is far from any margin, and so many more of the like would show it."""
+
+    def alike(problems: int, n: int = 1):
+        tallies = {Task("s", f"T/{i}"): Tally(n, n, tokens=50) for i in range(problems)}
+        return verdict(*[ModelFigures(tallies, problems)] * 2)["accuracy"]
+
+    assert alike(20).says.endswith(
+        "; about 6 samples a problem (now 1) in both runs, or 88 problems (now 20), would decide"
+    )
+    assert "or 88 problems (now 3), would decide" in alike(3).says
+    for undecided, decided in ((alike(87), alike(88)), (alike(20, 5), alike(20, 6))):
+        assert undecided.conclusion is Conclusion.INCONCLUSIVE
+        assert decided.conclusion is Conclusion.UNCHANGED
+
+
 def test_a_proven_loss_counts_unless_it_is_below_the_threshold_asked_for():
     def slightly(passed: int) -> ModelFigures:
         return ModelFigures({Task("s", f"T/{i}"): Tally(100, passed) for i in range(100)}, 100)
@@ -134,6 +171,21 @@ def test_a_proven_loss_counts_unless_it_is_below_the_threshold_asked_for():
     assert verdict(slightly(78), slightly(80))["accuracy"].conclusion is Conclusion.REGRESSED
     rules = {"accuracy": {"threshold": 2.5}}
     assert verdict(slightly(78), slightly(80), rules=rules)["accuracy"].conclusion is Conclusion.UNCHANGED
+
+
+def test_a_loss_of_exactly_the_threshold_counts():
+    before = {Task("s", f"T/{i}"): Tally(10, 10) for i in range(20)}
+    after = {task: tally._replace(passed=9) for task, tally in before.items()}
+    rules = {"accuracy": {"threshold": 10}}
+    found = verdict(ModelFigures(after, 20), ModelFigures(before, 20), rules=rules)["accuracy"]
+    assert found.says.startswith("pass@1 100.0 % → 90.0 % (-10.0 points")
+    assert found.conclusion is Conclusion.REGRESSED
+
+
+def test_a_share_of_exactly_the_floor_holds_it():
+    tenth = ModelFigures({Task("s", f"T/{i}"): Tally(10, 1) for i in range(20)}, 20)
+    found = verdict(tenth, rules={"floors": ["pass@1 >= 0.1"]})["pass@1>=0.1"]
+    assert found.says == "pass@1 is 10.0 % on 20 problems, at or above its floor of 10 %"
 
 
 def test_each_problem_set_of_a_model_is_judged_by_itself():
@@ -184,6 +236,21 @@ def test_what_changed_is_listed_by_key():
     )
     now = RunFigures("", "", {"m": figures(settings={"version.vllm": "0.32", "engine.dtype": "fp8"})})
     assert what_changed(gate, now) == {"m": ["version.vllm: 0.31 → 0.32", "engine.dtype: none → fp8"]}
+
+
+def test_of_a_model_that_was_not_loaded_no_choice_of_its_engine_changed():
+    """A resumed run that asks nothing anew loads nothing."""
+    loaded = figures(settings={"version.vllm": "0.31", "engine chose.dtype": "bfloat16"})
+    resumed = figures(settings={"version.vllm": "0.32"})
+    for before, now in ((loaded, resumed), (resumed, loaded)):
+        gate = Gate(Policy(), Baseline("b", [RunFigures("", "", {"m": before})]))
+        [told] = what_changed(gate, RunFigures("", "", {"m": now}))["m"]
+        assert told.startswith("version.vllm: ")
+    other = figures(settings={"version.vllm": "0.31", "engine chose.dtype": "float16"})
+    gate = Gate(Policy(), Baseline("b", [RunFigures("", "", {"m": loaded})]))
+    assert what_changed(gate, RunFigures("", "", {"m": other})) == {
+        "m": ["engine chose.dtype: bfloat16 → float16"]
+    }
 
 
 def test_an_entry_held_against_another_uses_its_calibration_runs():

@@ -63,6 +63,18 @@ def test_the_docs_show_the_rules_as_they_are_by_default():
     assert set(RULES) <= set(table)
 
 
+def test_a_pyproject_that_is_no_toml_is_named(load):
+    with pytest.raises(ConfigurationError, match=r"pyproject\.toml is not valid TOML"):
+        load(pyproject="[tool")
+
+
+@pytest.mark.parametrize("limit", ["nan", "inf"])
+def test_a_limit_that_is_no_number_is_a_mistake(load, limit):
+    with pytest.raises(ConfigurationError) as error:
+        load(f"[gate]\nresponse_time = {{ max = {limit} }}")
+    assert mistakes_of(error) == [f"gate.response_time.max: input should be a finite number (got {limit})"]
+
+
 def test_floors_and_limits_need_no_baseline(load):
     policy = load('[gate]\nfloors = ["pass@1 >= 0.80"]', "lower95(pass@10) >= .75")
     assert [str(floor) for floor in policy.floors] == ["pass@1>=0.8", "lower95(pass@10)>=0.75"]

@@ -1,0 +1,25 @@
+"""Which problems belong to which part of a run: for CI jobs and machines, and for workers of one machine.
+
+A problem's part follows from its name and the names beside it, not from the order in which anything was collected:
+every job finds the same parts by itself. Names are dealt out in the order of their hashes, so that neither rising
+difficulty nor lengths that alternate end up in one part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+
+def deal(names: Iterable[str], parts: int, salt: str = "") -> dict[str, int]:
+    """Name → its part, 1 to `parts`; parts differ by one name at most.
+
+    `salt` (a problem set's name) moves where dealing begins: of several sets, no part gets all the larger shares.
+    """
+    start = _hash(salt) % parts
+    ranked = sorted(set(names), key=lambda name: (_hash(f"{salt}\0{name}"), name))
+    return {name: (start + place) % parts + 1 for place, name in enumerate(ranked)}
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
