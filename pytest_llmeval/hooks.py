@@ -13,6 +13,7 @@ from pytest_llmeval.errors import LLMEvalError
 from pytest_llmeval.items import outcomes, patience
 from pytest_llmeval.items.benchmarking import QuietTable
 from pytest_llmeval.items.judged import JudgedRecord
+from pytest_llmeval.parsing import one_parse_at_a_time
 from pytest_llmeval.pipeline.batch import Batch
 from pytest_llmeval.report import terminal
 from pytest_llmeval.report.html import HtmlHooks, PageTrouble, choose_html_path, withdraw_html
@@ -100,7 +101,7 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     try:
-        with interrupts.sigterm_is_ctrl_c():
+        with interrupts.sigterm_is_ctrl_c(), one_parse_at_a_time():
             return (yield)
     finally:
         if workers.is_controller(session.config) and not session.config.stash[RUN].used:

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from pytest_llmeval.parsing import COUNTS_FOR_ALL_THREADS
+
 LIMIT = "--llmeval-limit=4"
 
 
@@ -221,3 +223,22 @@ def test_the_closing_tables_fit_the_terminal_and_quiet_runs_say_no_more_than_the
     failure = [line for line in quiet.splitlines() if line.startswith("wrong_answer: ")]
     assert len(failure) == 1, "the model's failing assertion, and nothing of ours"
     assert "assert record.passed" not in quiet
+
+
+def test_pytest_parses_in_turn_with_our_threads_while_items_run(project, pytester):
+    pytester.makepyfile(
+        parses="""
+        import ast
+        before = ast.parse
+        guarded = set()
+
+        def pytest_runtest_makereport(item, call):
+            guarded.add(ast.parse is not before)
+
+        def pytest_unconfigure(config):
+            print("guarded", guarded, "restored", ast.parse is before)
+        """
+    )
+    pytester.syspathinsert()
+    result = project("-p", "parses", "--llmeval-limit=1")
+    result.stdout.fnmatch_lines([f"guarded {{{COUNTS_FOR_ALL_THREADS}}} restored True"])

@@ -56,6 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     },  # measures engines; nothing is judged there
     "pipeline": {"engines", "extraction", "keys", "prompting", "store"},
     "interrupts": set(),
+    "parsing": set(),
     "__main__": set(),  # commands are named, and imported when called
     "gate": {"metrics", "registry", "store"},  # judges what runs left on disk; gating.py joins it to pytest
     # Each is imported when it is called; options know which pytest is too old.
