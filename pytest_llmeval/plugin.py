@@ -1,6 +1,7 @@
 """Entry point: declares our options, refuses a clash, and wakes the rest only where a run uses it."""
 
-from importlib.metadata import PackageNotFoundError, distribution
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, distribution, version
 
 import pytest
 
@@ -23,24 +24,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)  # before pytest-html looks at its path
 def pytest_configure(config: pytest.Config) -> None:
     if options.is_active(config):
-        refuse_old_pytest()
+        refuse_old_neighbours()
         from pytest_llmeval import hooks
 
         config.pluginmanager.register(hooks, "llmeval_hooks")
 
 
-def refuse_old_pytest(version: tuple[int | str, ...] = pytest.version_tuple) -> None:
-    """pip would not have installed us beside it, but other tools may.
+def refuse_old_neighbours(version_of: Callable[[str], str] = version) -> None:
+    """pip would not have installed us beside them, but other tools may.
 
     Raises:
-        pytest.UsageError: pytest is older than what works.
+        pytest.UsageError: pytest or pytest-benchmark is older than what works.
     """
-    if version[:2] < options.OLDEST_PYTEST:
-        wanted = ".".join(map(str, options.OLDEST_PYTEST))
-        raise pytest.UsageError(
-            f"pytest-llmeval-bench needs pytest {wanted} or newer, and this is {'.'.join(map(str, version))}, with "
-            f"which models load more than once, or wrong answers fail a gated run: pip install 'pytest>={wanted}'"
-        )
+    for package, (wanted, otherwise) in options.OLDEST.items():
+        try:
+            found = version_of(package)
+        except PackageNotFoundError:
+            continue
+        if options.is_too_old(package, found):
+            raise pytest.UsageError(
+                f"pytest-llmeval-bench needs {package} {wanted} or newer, and this is {found}, with which "
+                f"{otherwise}: pip install '{package}>={wanted}'"
+            )
 
 
 def refuse_other_distribution() -> None:

@@ -21,7 +21,7 @@ from typing import Any
 from pytest_llmeval import devices
 from pytest_llmeval.commands.hub import NO_ANSWER, refusals
 from pytest_llmeval.errors import SandboxFault
-from pytest_llmeval.options import OLDEST_PYTEST
+from pytest_llmeval.options import OLDEST, is_too_old
 from pytest_llmeval.sandbox import Executor, Level
 from pytest_llmeval.schema import ModelSpec
 
@@ -51,10 +51,14 @@ class Finding:
 
 def python_environment() -> Iterator[Finding]:
     yield Finding("python", State.OK, f"{platform.python_version()} ({sys.executable})")
-    pytest, wanted = installed("pytest") or "0.0", ".".join(map(str, OLDEST_PYTEST))
-    old = tuple(map(int, pytest.split(".")[:2])) < OLDEST_PYTEST
-    cure = f"older than {wanted} does not work: pip install 'pytest>={wanted}'" if old else ""
-    yield Finding("pytest", State.BROKEN if old else State.OK, pytest, cure)
+    for package, (wanted, _) in OLDEST.items():
+        if (found := installed(package)) is None:
+            yield Finding(package, State.BROKEN, "not installed", f"pip install '{package}>={wanted}'")
+        elif is_too_old(package, found):
+            cure = f"older than {wanted} does not work: pip install '{package}>={wanted}'"
+            yield Finding(package, State.BROKEN, found, cure)
+        else:
+            yield Finding(package, State.OK, found)
     if other := installed(OTHER_DISTRIBUTION):
         yield Finding(
             "distributions",

@@ -11,17 +11,18 @@ import pytest
 
 from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.options import values
-from pytest_llmeval.options.declared import DECLARED, OLDEST_PYTEST, declare, is_active, only_shows
+from pytest_llmeval.options.declared import DECLARED, OLDEST, declare, is_active, is_too_old, only_shows
 from pytest_llmeval.options.values import ProblemFile, Shard
 
 __all__ = [
     "DECLARED",
-    "OLDEST_PYTEST",
+    "OLDEST",
     "Options",
     "ProblemFile",
     "Shard",
     "declare",
     "is_active",
+    "is_too_old",
     "only_shows",
     "read",
 ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Any
 
 import pytest
 
-# Tried: 8.2 and older load models more than once; under 8.3 and 8.4 the gate's wrong answers are no expected
-# failures. It also stands in pyproject.toml and in requirements/oldest.txt.
-OLDEST_PYTEST = (9, 0)
+# What an older one of each does, tried: pytest 8.2 loads models more than once, and under 8.3 and 8.4 the gate's wrong
+# answers are no expected failures. The numbers also stand in pyproject.toml and in requirements/oldest.txt.
+OLDEST = {
+    "pytest": ("9.0", "models load more than once, or wrong answers fail a gated run"),
+    "pytest-benchmark": ("5.3.1", "under pytest 9.2 every item that asks for its fixture is an error"),
+}
 DEFAULT_REPORTS = "reports"
 # What --llmeval-sandbox-limit can set: the fields of sandbox.Limits, which this module must not import.
 SANDBOX_LIMITS = (
@@ -191,6 +195,16 @@ DECLARED: dict[str, dict[str, Any]] = {
         "a fault (default: 600; one step of its loop is a sign of life)",
     },
 }
+
+
+def is_too_old(package: str, version: str) -> bool:
+    """Is this version of pytest or pytest-benchmark older than what works?"""
+    return _numbers(version) < _numbers(OLDEST[package][0])
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version: 9.1.0.dev12 → 9, 1, 0."""
+    return tuple(int(part) for part in takewhile(str.isdecimal, version.split(".")))
 
 
 def declare(parser: pytest.Parser) -> None:
