@@ -91,7 +91,9 @@ class HtmlHooks:
     def pytest_html_results_table_html(self, report: pytest.TestReport, data: list[str]) -> None:
         if (name := getattr(report, "llmeval", None)) and getattr(report, "llmeval_told", ""):
             target = html(self._links().item(RecordId(*name)))
-            data[:] = [f"<p>{html(report.llmeval_told)}</p><p><a href='{target}'>all about it</a></p>"]
+            told = f"<p>{html(report.llmeval_told)}</p><p><a href='{target}'>all about it</a></p>"
+            # What else went wrong, in the test itself or in a fixture, pytest alone can tell.
+            data[:] = [told, *(data if report.failed and not getattr(report, "llmeval_wrong", False) else [])]
 
     def _links(self) -> Links:
         return Links.for_samples(self._source.planned_samples, self._source.folder, self._beside)

@@ -157,6 +157,7 @@ class _Replay:
         report = yield
         report.llmeval = list(item.record.record_id)  # type: ignore[attr-defined]
         report.llmeval_told = safe(explain(item.record, self._run.rule))  # type: ignore[attr-defined]
+        report.llmeval_wrong = True  # type: ignore[attr-defined]  # nothing else can go wrong here
         return report
 
 
@@ -167,7 +168,11 @@ class _RecordItem(pytest.Item):
         super().__init__(**kwargs)  # type: ignore[arg-type]
         self._rule = run.rule
         self.record: Record = run.records[of]
-        self._nodeid = self.name
+
+    @property
+    def nodeid(self) -> str:
+        """The item's name alone: it lies in no file."""
+        return self.name
 
     def setup(self) -> None:
         if self.record.is_fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import sys
@@ -133,3 +134,45 @@ def test_hostile_text_is_escaped_in_page_and_terminal(project, pytester):
     assert "<script>alert(1)" not in page
     assert "\x1b" not in result.stdout.str()
     assert "\u202e" not in page
+
+
+def test_the_page_tells_what_went_wrong_beside_the_models_answer(project, pytester):
+    """In a fixture, or in an assertion of the test's own; a wrong answer is told once, by us."""
+    suite = """
+        import pytest
+
+        @pytest.fixture
+        def measured(record):
+            raise RuntimeError("no <meter> here")
+
+        @pytest.mark.problems("humaneval")
+        def test_meter(record, measured):
+            pass
+
+        @pytest.mark.problems("humaneval")
+        def test_length(record):
+            assert len(record.samples) == 77, "a <count> of our own"
+
+        @pytest.mark.problems("humaneval")
+        def test_right(record):
+            assert record.passed, record.explain()
+    """
+    pytester.makepyfile(test_three=suite)
+    project("test_three.py", "--llmeval-models=weak", "-k", "HumanEval/2")
+    rows = rows_of((pytester.path / "reports/latest/report.html").read_text())
+    assert rows["test_meter", "Error"].count("RuntimeError: no &lt;meter&gt; here") >= 1
+    assert "a &lt;count&gt; of our own" in rows["test_length", "Failed"]
+    assert "AssertionError" not in rows["test_right", "Failed"]
+    for row in rows.values():
+        assert "all about it" in row
+
+
+def rows_of(page: str) -> dict[tuple[str, str], str]:
+    """(test function, result) → what its row unfolds, in pytest-html's table."""
+    blob = re.search(r'data-jsonblob="([^"]*)"', page)
+    tests = json.loads(html.unescape(blob[1]))["tests"]
+    return {
+        (re.search(r"::(\w+)\[", name)[1], report["result"]): report["log"]
+        for name, reports in tests.items()
+        for report in reports
+    }
