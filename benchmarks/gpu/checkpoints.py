@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,24 @@ QUICK: Mapping[str, Any] = {
     "cudagraph_mode": "FULL_DECODE_ONLY",
     "cudagraph_capture_sizes": [1, 2, 4, 8, 16, 32, 64, 128],
 }
-# Of a registered entry only this says how a model is served; quantised weights would need a quantised checkpoint.
+# Of a registered entry only this says how a model is served; the rest is this program's own.
 KEPT = ("attention_backend",)
+# What AutoAWQ writes by default: 4 bits, and for 128 weights one scale of 16 bits and one zero of 4.
+AWQ: Mapping[str, Any] = {
+    "quant_method": "awq",
+    "bits": 4,
+    "group_size": 128,
+    "zero_point": True,
+    "version": "gemm",
+    "modules_to_not_convert": ["mlp.gate"],  # routers of mixtures of experts stay as they are
+}
+AWQ_BYTES_PER_WEIGHT = (4 + (16 + 4) / 128) / 8
+# Served otherwise than registered, where --models names them: the registered entry, and what else of it.
+VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "qwen3_8b_fp8": ("qwen3_8b", {"quantization": "fp8"}),  # weights turned into fp8 as they are read
+    "qwen3_14b_bf16": ("qwen3_14b", {}),
+    "qwen3_coder_30b_bf16": ("qwen3_coder_30b", {}),
+}
 
 
 @dataclass(frozen=True)
@@ -38,10 +54,14 @@ class Checkpoint:
     folder: Path
     shape: Shape
     engine: Mapping[str, Any]
+    is_awq: bool = False
 
     @property
     def weight_bytes(self) -> int:
-        return int(self.shape.parameters * BYTES_PER_WEIGHT)
+        """What its files would hold; embeddings and head of an AWQ checkpoint keep their 16 bits."""
+        tables = self.shape.tables if self.is_awq else self.shape.parameters
+        rest = self.shape.parameters - tables
+        return int(tables * BYTES_PER_WEIGHT + rest * AWQ_BYTES_PER_WEIGHT)
 
     @property
     def needed_bytes(self) -> int:
@@ -57,19 +77,31 @@ class Checkpoint:
         return f"does not fit: {self.needed_bytes / GIB:.1f} GiB are needed, {room / GIB:.1f} GiB may be used"
 
 
-def checkpoints(folder: Path, *, rehearsal: bool, compiled: bool) -> list[Checkpoint]:
-    """Every shape of configs/, written under `folder`, the lightest first."""
+def checkpoints(
+    folder: Path, wanted: Sequence[str] | None, *, rehearsal: bool, compiled: bool
+) -> list[Checkpoint]:
+    """The coding models as they are registered, or those `wanted`, written under `folder`, the lightest first."""
     registered = load_registry(ROOT / "models.toml")
     found = []
-    for path in sorted(CONFIGS.glob("*.json")):
-        config = json.loads(path.read_text())
+    for name in wanted or sorted(path.stem for path in CONFIGS.glob("*.json")):
+        base, change = VARIANTS.get(name, (name, {}))
+        spec = registered[base]
+        config = json.loads((CONFIGS / f"{base}.json").read_text())
         config = shrunk(config) if rehearsal else config
         shape = shape_of(config)
         assert shape is not None
-        kept = {key: value for key, value in registered[path.stem].engine.items() if key in KEPT}
-        engine = _on_cpu() if rehearsal else _on_gpu(kept, compiled)
-        found.append(Checkpoint(path.stem, _written(folder / path.stem, config), shape, engine))
+        is_awq = name == base and spec.model.endswith("-AWQ") and not rehearsal
+        if is_awq:
+            config["quantization_config"] = dict(AWQ)
+        kept = {key: value for key, value in spec.engine.items() if key in KEPT}
+        engine = _on_cpu() if rehearsal else _on_gpu({**kept, **change}, compiled)
+        found.append(Checkpoint(name, _written(folder / name, config), shape, engine, is_awq))
     return sorted(found, key=lambda one: one.weight_bytes)
+
+
+def names() -> list[str]:
+    """What may be wanted."""
+    return [*sorted(path.stem for path in CONFIGS.glob("*.json")), *VARIANTS]
 
 
 def _written(folder: Path, config: Mapping[str, Any]) -> Path:

@@ -77,8 +77,9 @@ def models_part(bench: Bench, reserve_s: float) -> LoadedRun | None:
     page = bench.page
     page.say("## The reference table, by this package")
     page.say(
-        f"Real architectures, random weights (load_format dummy, bfloat16), {len(bench.tasks)} made prompts with the "
-        f"embedded model's tokenizer, {bench.output_tokens} output tokens each; {ALONE} of them again, one at a time. "
+        "Real architectures, random weights (load_format dummy; bfloat16, or 4-bit AWQ where so registered), "
+        f"{len(bench.tasks)} made prompts with the embedded model's tokenizer, {bench.output_tokens} output tokens "
+        f"each; {ALONE} of them again, one at a time. "
         "What they answer is noise: every answer counts as cut, so their status is degraded. Experts are not routed "
         "as with real weights."
     )
@@ -161,14 +162,17 @@ def _tell_run(page: Page, run: LoadedRun) -> None:
                 shutil.copy(run.folder / name, page.out / name)
 
 
-LOADING_HEADINGS = ("model", "loaded in", "attention", "kernels compiled while serving")
+LOADING_HEADINGS = (
+    *("model", "loaded in", "quantisation", "linear layers", "attention"),
+    "kernels compiled while serving",
+)
 
 
 def _loaded_row(run: LoadedRun, model: ModelResult) -> list[str]:
-    name = model.spec.name
-    attention = ", ".join(model.info.facts.get("attention") or ()) or "not available"
+    name, facts = model.spec.name, model.info.facts
+    kernels = [", ".join(facts.get(kind) or ()) or "not available" for kind in ("linear", "attention")]
     compiled = _compiled_late(run.folder / "engine" / f"{name}.log")
-    return [name, shown(model.info.load_s, "s"), attention, compiled]
+    return [name, shown(model.info.load_s, "s"), str(facts.get("quantization") or "none"), *kernels, compiled]
 
 
 def _compiled_late(log: Path) -> str:

@@ -12,8 +12,9 @@ Nothing is fetched, and the checkout need not be installed: a PYTHONPATH with wh
   sampling slows the device down.
 * `limits` (torch): the memory-bandwidth limit of single-stream decoding for the five coding models of models.toml,
   by data sheet and measured by reading as many bytes as one token of theirs needs.
-* `models` (vLLM): checkpoints with the real shapes of those models and random weights, those that fit the device: one
-  run of pytest over all of them, and its reference table.
+* `models` (vLLM): checkpoints with the real shapes of those models and random weights, quantised where the registered
+  ones are, those that fit the device: one run of pytest over all of them, and its reference table. `--models` also
+  knows them in other precisions.
 * `raw` (vLLM): the same checkpoints and prompts in vllm.LLM, nothing of this package beside it, and the ratio.
 
 By default vLLM does not compile and captures graphs of decoding alone, on both sides: `--compile` takes its own
@@ -37,7 +38,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 
-from page import Page, shown  # noqa: E402  (the checkout need not be installed)
+from checkpoints import checkpoints, names  # noqa: E402  (the checkout need not be installed)
+from page import Page, shown  # noqa: E402
 from sampling import first_gpu  # noqa: E402
 
 from pytest_llmeval.telemetry.nvml import GpuFacts, Nvml  # noqa: E402
@@ -91,14 +93,14 @@ def engine_parts(page: Page, parts: list[str], folder: Path, chosen: argparse.Na
     if find_spec("vllm") is None:
         page.say("vLLM is not installed: the parts models and raw are not run.")
         return
-    from checkpoints import checkpoints
     from engines import Bench, models_part, raw_part
 
-    found = checkpoints(folder / "checkpoints", rehearsal=chosen.rehearse, compiled=chosen.compile)
-    wanted = [one for one in found if not chosen.models or one.name in chosen.models.split(",")]
+    found = checkpoints(
+        folder / "checkpoints", chosen.models, rehearsal=chosen.rehearse, compiled=chosen.compile
+    )
     device = first_gpu()
     memory_bytes = device.facts.memory_bytes if device and not chosen.rehearse else None
-    bench = Bench(page, wanted, folder, memory_bytes, chosen.rehearse)
+    bench = Bench(page, found, folder, memory_bytes, chosen.rehearse)
     if not chosen.compile:
         page.say(
             "vLLM without compilation, graphs of decoding alone, on both sides (--compile: vLLM's own choice)."
@@ -116,7 +118,11 @@ def parsed() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--parts", default=",".join(PARTS), help="comma-separated, of: " + ", ".join(PARTS))
-    parser.add_argument("--models", help="comma-separated names of configs/, default: all that fit")
+    parser.add_argument(
+        "--models",
+        type=lambda text: text.split(","),
+        help="comma-separated, of: " + ", ".join(names()) + "; default: those as registered that fit",
+    )
     parser.add_argument("--budget-s", type=float, default=BUDGET_S, help="seconds that the whole may take")
     parser.add_argument("--out", type=Path, help="a folder for gpu.md, gpu.json and the run's reports")
     parser.add_argument("--compile", action="store_true", help="vLLM's own choice of compilation and graphs")
@@ -124,6 +130,8 @@ def parsed() -> argparse.Namespace:
     chosen = parser.parse_args()
     if unknown := set(chosen.parts.split(",")) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    if unknown := set(chosen.models or ()) - set(names()):
+        parser.error(f"no such model: {', '.join(sorted(unknown))}")
     return chosen
 
 
