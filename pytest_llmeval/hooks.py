@@ -56,6 +56,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     register = config.pluginmanager.register
     run.notify = terminal.LiveLine(config)
     register(run.notify, "llmeval_live_line")
+    register(terminal.LastWords(run), "llmeval_last_words")
     patience.have_patience(config)
     register(workers.ControllerHooks(run), "llmeval_workers")
     register(collection.CollectionHooks(run, config.stash[DESELECTED]), "llmeval_collection")

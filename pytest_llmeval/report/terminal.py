@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import pytest
@@ -16,10 +16,13 @@ from pytest_llmeval.report import leaderboard, lengths
 from pytest_llmeval.report.columns import fitted, wrapped
 from pytest_llmeval.report.headline import headlines
 from pytest_llmeval.run import Run
+from pytest_llmeval.runs import LoadedRun
 from pytest_llmeval.runs.results import ModelResult, lines_of
 from pytest_llmeval.schema import PassRule
 
 QUIET_INTERVAL_S = 30.0
+SCREENFUL = 20  # lines of pytest's short summary that push what stands above them out of sight
+LISTED = {"f": "failed", "E": "error", "x": "xfailed", "p": "passed"}  # a line each, by the letters of -r
 
 
 def plan_lines(run: Run) -> list[str]:
@@ -177,6 +180,40 @@ def write_summary(reporter: pytest.TerminalReporter, run: Run) -> None:
     for error in run.unwritten:
         reporter.write_line(printed(f"ERROR: {error}"), red=True)
     _write_annotations(reporter, run)
+
+
+class LastWords:
+    """Says the outcome once more where pytest's list of items has pushed it out of sight.
+
+    pytest writes its short summary behind what plugins say, and a model that did not load is a line there for each of
+    its problems.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # outside pytest's own, which ends with its list
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
+    ) -> Generator[None, object, object]:
+        result = yield
+        letters = LISTED.keys() & set("" if config.option.no_summary else terminalreporter.reportchars)
+        lines = sum(len(terminalreporter.stats.get(LISTED[letter], ())) for letter in letters)
+        if lines > SCREENFUL and self._run.loaded:
+            self._write(_Writer(terminalreporter), self._run.loaded)
+            terminalreporter.write_line(f"run: {self._run.folder}")
+        return result
+
+    @staticmethod
+    def _write(writer: _Writer, loaded: LoadedRun) -> None:
+        from pytest_llmeval.report import verdict
+
+        writer.section("in short")
+        for sentence in headlines(loaded):
+            writer.text(sentence)
+        if (gate := verdict.read(loaded.folder)) and gate.findings:
+            writer.text(gate.sentence)
+        writer.reasons(loaded.models)
 
 
 def _write_in_full(writer: _Writer, results: list[ModelResult], run: Run) -> None:

@@ -53,6 +53,27 @@ def test_a_model_that_does_not_load_is_an_error_explained_once(project):
     assert not [line for line in result.outlines if "another exception occurred" in line]
 
 
+def test_behind_a_long_list_of_errors_the_outcome_is_said_once_more(project, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    broken = '[models.broken]\nmodel = "fake"\nengine = { fail_load = "out of patience" }\n'
+    chosen = ("--llmeval-models=good,broken", "--color=no")
+    result = project("--llmeval-limit=40", *chosen, registry=broken)
+    lines = result.outlines
+    listed = next(at for at, line in enumerate(lines) if "short test summary info" in line)
+    assert sum(line.startswith("ERROR ") for line in lines[listed:]) == 40, (
+        "pytest's own list is left as it is"
+    )
+    again = next(at for at, line in enumerate(lines) if "= in short =" in line)
+    assert not [line for line in lines[again:] if line.startswith("ERROR ")]
+    assert len(lines) - again < 10
+    said = " ".join(lines[again:])
+    for words in ("good has pass@1 100.0 %", "broken had faults", "broken: out of patience", "run: "):
+        assert words in said
+    short = project(LIMIT, *chosen, registry=broken).stdout.str()
+    assert "in short" not in short, "what is in sight is not repeated"
+    assert "in short" not in project("--llmeval-limit=40", *chosen, "-rN", registry=broken).stdout.str()
+
+
 def test_an_engine_that_dies_keeps_what_it_had_answered(project, records):
     registry = '[models.mortal]\nmodel = "fake"\nengine = { dies_after = 2 }\n'
     result = project(LIMIT, registry=registry)
