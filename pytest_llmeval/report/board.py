@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_llmeval.report import costs
-from pytest_llmeval.report.leaderboard import has_several_sets, interval, judged, ks, percent
+from pytest_llmeval.report.headline import counted
+from pytest_llmeval.report.leaderboard import faults, has_several_sets, interval, judged, ks, percent
 from pytest_llmeval.report.text import html
 from pytest_llmeval.runs import LoadedRun
 from pytest_llmeval.runs.results import Line, ModelResult
@@ -176,8 +177,7 @@ def _name(line: Line) -> Cell:
 
 
 def _judged(line: Line) -> Cell:
-    faults = line.figures.faults
-    told = f"{faults} fault{'' if faults == 1 else 's'}"
+    told = counted(faults(line), "fault")
     return Cell(f"{judged(line)}<small>{told}</small>", line.figures.judged)
 
 

@@ -18,15 +18,21 @@ def fitted(rows: Rows, width: int, keys: int = 1) -> list[str]:
     The first `keys` columns name the row: a table that is too wide goes on below, and repeats them. Columns that hold
     no figure at all are named in a line instead.
     """
-    columns = list(zip(*rows, strict=True))
-    names, figures = columns[:keys], columns[keys:]
-    blocks = _blocks(names, [column for column in figures if not _why_empty(column)], width)
+    kept, told = without_empty(rows)
+    columns = list(zip(*kept, strict=True))
+    blocks = _blocks(columns[:keys], columns[keys:], width)
     lines = [line for block in blocks for line in _aligned(block, keys)]
-    empty: dict[str, list[str]] = {NOT_MEASURED: [], NOT_AVAILABLE: []}
-    for heading, *cells in (column for column in figures if _why_empty(column)):
-        empty[cells[0]].append(heading)
-    told = [f"{why}: {', '.join(headings)}" for why, headings in empty.items() if headings]
     return [*lines, *(line for one in told for line in wrapped(one, width))]
+
+
+def without_empty(rows: Rows) -> tuple[list[tuple[str, ...]], list[str]]:
+    """The rows without those columns that hold no figure at all, and a line for each reason that names them."""
+    columns = list(zip(*rows, strict=True))
+    empty: dict[str, list[str]] = {NOT_MEASURED: [], NOT_AVAILABLE: []}
+    for heading, *cells in filter(_why_empty, columns):
+        empty[cells[0]].append(heading)
+    kept = zip(*(column for column in columns if not _why_empty(column)), strict=True)
+    return list(kept), [f"{why}: {', '.join(headings)}" for why, headings in empty.items() if headings]
 
 
 def _why_empty(column: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from pytest_llmeval.gate.paired import mcnemar
 from pytest_llmeval.runs import LoadedRun
-from pytest_llmeval.runs.results import Line, ModelResult, Status
+from pytest_llmeval.runs.results import TOLERATED, Line, ModelResult, Status
 
 SURE = 0.05  # below this p value two models are called different
 Named = Callable[[str], str]
@@ -125,14 +125,15 @@ def is_ahead(won: int, lost: int) -> bool:
 
 
 def _troubles(models: tuple[ModelResult, ...], named: Named) -> str:
+    lost = f"lost more than {100 * TOLERATED:g} % of {{}} answers to faults or the length limit (status degraded)"
     said = []
     for status, words in (
         (Status.FAULTED, "had faults"),
-        (Status.DEGRADED, "answered with too many faults or cut answers (status degraded)"),
+        (Status.DEGRADED, lost),
         (Status.INCOMPLETE, "did not finish"),
         (Status.UNAVAILABLE, "could not run on this machine"),
     ):
         names = [named(model.spec.name) for model in models if model.status is status]
         if names:
-            said.append(f"{', '.join(names)} {words}")
+            said.append(f"{', '.join(names)} {words.format('its' if len(names) == 1 else 'their')}")
     return f"{'; '.join(said)}." if said else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_llmeval.runs.results import Line, ModelResult
+from pytest_llmeval.runs.results import Line, ModelResult, Status
 from pytest_llmeval.schema import PassRule
 
 NOT_MEASURED = "not measured"
@@ -36,7 +36,11 @@ def _columns(lines: Sequence[Line]) -> list[Column]:
         Column("problem set", lambda line: line.problem_set, where=lambda line: several),
         Column("status", lambda line: str(line.status)),
         Column("pass@1", lambda line: percent(line.figures.pass_at_1)),
-        Column("95 % interval", lambda line: interval(line.figures.pass_at_1_interval)),
+        Column(
+            "95 % interval",
+            lambda line: interval(line.figures.pass_at_1_interval),
+            where=lambda line: line.figures.pass_at_1_interval is not None,
+        ),
         *(_pass_at(k) for k in ks(lines)),
         Column("unrepaired", lambda line: percent(line.figures.pass_at_1_unrepaired), where=_was_repaired),
         Column("no code", lambda line: percent(line.figures.no_code)),
@@ -69,6 +73,12 @@ def ks(lines: Iterable[Line]) -> list[int]:
 def judged(line: Line) -> str:
     """`160 of 164`."""
     return f"{line.figures.judged} of {line.figures.selected}"
+
+
+def faults(line: Line) -> int:
+    """Problems that ended in a fault: of an engine that did not load or died, all that have no verdict."""
+    figures = line.figures
+    return figures.selected - figures.judged if line.status is Status.FAULTED else figures.faults
 
 
 def _pass_at(k: int) -> Column:

@@ -12,9 +12,11 @@ from typing import Any
 from pytest_llmeval.metrics.summary import SetFigures
 from pytest_llmeval.report import costs, lengths
 from pytest_llmeval.report.advice import limitations, recommendations
+from pytest_llmeval.report.columns import without_empty
 from pytest_llmeval.report.headline import headline
 from pytest_llmeval.report.leaderboard import (
     conditions,
+    faults,
     has_several_sets,
     interval,
     judged,
@@ -34,7 +36,8 @@ def session_report(run: LoadedRun) -> str:
     parts = [
         _title(run),
         f"## Summary\n\n{headline(run, code)}",
-        f"## Model performance\n\n{performance_table(run)}\n\n{conditions(run.models, run.rule)}.",
+        f"## Model performance\n\n{performance_table(run)}",
+        *(f"{told}." for told in [conditions(run.models, run.rule)] if told),
         *filter(None, [verdict_markdown(run)]),
         "## Model by model\n\n" + "\n\n".join(_analysis(run, model) for model in run.models),
         *_long_prompts(run),
@@ -58,30 +61,34 @@ def _speed(run: LoadedRun) -> list[str]:
     """The reference table, and what the serving suites measured; nothing where nothing was watched."""
     found = []
     for section in sections(run):
-        headings, *rows = section.rows
-        named = [(code(row[0]), *row[1:]) for row in rows]
-        notes = f"\n\n{_list([code(note) for note in section.notes])}" if section.notes else ""
-        found.append(f"## {section.title.capitalize()}\n\n{table_markdown([headings, *named])}{notes}")
+        parts = [f"## {section.title.capitalize()}"]
+        if section.rows:
+            headings, *rows = section.rows
+            parts.append(table_markdown([headings, *((code(row[0]), *row[1:]) for row in rows)]))
+        if section.notes:
+            parts.append(_list([code(note) for note in section.notes]))
+        found.append("\n\n".join(parts))
     return found
 
 
 def _title(run: LoadedRun) -> str:
-    complete = sum(model.status == "complete" for model in run.models)
+    whole = sum(model.status.is_whole for model in run.models)
     lines = [
         f"**Session:** {code(run.run_id)}",
         f"**Date:** {run.started_at:%Y-%m-%d %H:%M}",
         *([f"**Duration:** {run.seconds / 60:.1f} min"] if run.seconds is not None else []),
-        f"**Models complete:** {complete} of {len(run.models)}",
+        f"**Models evaluated in full:** {whole} of {len(run.models)}",
         f"**Problems:** {len(run.problems)}, **samples:** {run.samples}",
     ]
     return "# Model evaluation\n\n" + "  \n".join(lines)
 
 
 def performance_table(run: LoadedRun) -> str:
-    """The leaderboard as a Markdown table, also for a CI job's summary."""
+    """The leaderboard as a Markdown table, also for a CI job's summary; columns without a figure are a line below."""
     columns = _columns(run)
     rows = [[cell(line) for _, cell in columns] for line in run.lines]
-    return table_markdown([[heading for heading, _ in columns], *rows])
+    kept, empty = without_empty([[heading for heading, _ in columns], *rows])
+    return "\n\n".join([table_markdown(kept), *empty])
 
 
 def _columns(run: LoadedRun) -> Sequence[tuple[str, Callable[[Line], str]]]:
@@ -94,7 +101,7 @@ def _columns(run: LoadedRun) -> Sequence[tuple[str, Callable[[Line], str]]]:
         *((f"pass@{k}", _pass_at(k)) for k in ks(run.lines)),
         ("no code", lambda line: percent(line.figures.no_code)),
         ("truncated", lambda line: percent(line.figures.truncated)),
-        ("faults", lambda line: str(line.figures.faults)),
+        ("faults", lambda line: str(faults(line))),
         ("judged", judged),
         ("response", lambda line: number(line.model.summary.single_stream.response_s, "s", 2)),
         ("first token", lambda line: number(line.model.summary.single_stream.ttft_s, "s", 3)),

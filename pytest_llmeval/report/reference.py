@@ -67,16 +67,25 @@ def _memory_row(model: str, costs: Costs) -> tuple[str, ...]:
     )
 
 
-def conditions(results: Sequence[ModelResult]) -> tuple[str, ...]:
-    """How the figures of the table came about."""
+def conditions(results: Sequence[ModelResult], headings: Sequence[str]) -> tuple[str, ...]:
+    """How the figures under these headings came about."""
     probed = max((result.summary.single_stream.requests for result in results), default=0)
-    alone = f"response, output speed: means of {probed} requests sent one at a time; " if probed else ""
-    return (
-        f"{alone}batch: all output tokens over its wall time",
-        "memory to serve: weights, peak activations and the KV cache in use; device memory: all that was held, "
-        "reserved or used; host memory: resident, of the engine's processes",
-        "busy, energy: of the batch",
+    lines = (
+        (
+            ("response, output speed", f"means of {probed} requests sent one at a time", "response"),
+            ("batch", "all output tokens over its wall time", "batch"),
+        ),
+        (
+            ("memory to serve", "weights, peak activations and the KV cache in use", "memory to serve"),
+            ("device memory", "all that was held, reserved or used", "device memory"),
+            ("host memory", "resident, of the engine's processes", "host memory"),
+        ),
+        (("busy, energy", "of the batch", "busy"),),
     )
+    told = (
+        "; ".join(f"{what}: {how}" for what, how, heading in line if heading in headings) for line in lines
+    )
+    return tuple(filter(None, told))
 
 
 def sources(costs: Mapping[str, Costs]) -> tuple[str, ...]:

@@ -229,7 +229,8 @@ def _write_in_full(writer: _Writer, results: list[ModelResult], run: Run) -> Non
             writer.text(f"{result.spec.name}: note: {note}")
     for section in speed.sections(run.loaded) if run.loaded else []:
         writer.section(section.title)
-        writer.table(section.rows)
+        if section.rows:
+            writer.table(section.rows)
         for note in section.notes:
             writer.text(note)
 

@@ -123,6 +123,8 @@ def test_a_model_this_machine_cannot_run_is_skipped_with_the_reason(project):
     result.assert_outcomes(passed=6, failed=2, skipped=4)
     result.stdout.fnmatch_lines(["*big: needs an NVIDIA GPU with 9000 GiB; *"])
     result.stdout.fnmatch_lines(["big * unavailable *"])
+    alone = project(LIMIT, "--llmeval-models=big", registry=UNAVAILABLE)
+    alone.stdout.no_fnmatch_line("model *95 % interval*")  # a column without any interval
 
 
 def test_strict_makes_an_unavailable_model_an_error(project):

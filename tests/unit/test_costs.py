@@ -120,7 +120,8 @@ def test_speculative_decoding_has_no_limit_to_be_held_against(a_run):
     fast = [Completion("x", "stop", 5, 1001, timing=Timing(1, 0.0, 0.1, 1.0, 1.1))]
     run = a_run(telemetry, probe=fast, engine={"speculative_config": {"method": "ngram"}})
     table, *_ = speed.sections(run)
-    assert dict(zip(*table.rows, strict=True))["of the limit"] == "not available"
+    assert "of the limit" not in table.rows[0]
+    assert "not available: of the limit" in table.notes
     notes = [note for section in speed.sections(run) for note in section.notes]
     assert any("speculative decoding may draw several tokens" in note for note in notes)
     assert "impossible" not in session_report(run)
@@ -177,6 +178,21 @@ def test_without_a_device_the_reason_is_told_and_never_a_zero(a_run):
 def test_without_a_probe_nothing_is_said_of_its_requests(a_run):
     run = a_run(ModelTelemetry(10.0, (GPU,), "1", (BATCH,), output_tokens=1000))
     assert not [note for section in speed.sections(run) for note in section.notes if "0 requests" in note]
+
+
+def test_notes_explain_the_columns_that_are_there_and_a_table_without_figures_is_no_table(a_run):
+    host = PhaseFigures("batch", 10.0, (), HostFigures(rss_peak_bytes=GIB))
+    run = a_run(ModelTelemetry(10.0, phases=(host,), why={"device": "none"}, output_tokens=1000), memory=None)
+    table, *_ = speed.sections(run)
+    assert "host memory" in table.rows[0]
+    assert any(note.startswith("host memory: resident") for note in table.notes)
+    assert not [note for note in table.notes if note.startswith(("device memory", "busy, energy"))]
+    nothing = a_run(ModelTelemetry(10.0, why={"device": "none", "host": "none"}), memory=None, probe=())
+    [section] = speed.sections(nothing)
+    assert section.rows == []
+    assert any(note.startswith("not available: of the limit, memory to serve") for note in section.notes)
+    assert "<table" not in speed.sections_html([section])
+    assert "## Speed, memory, energy\n\n- `" in session_report(nothing)
 
 
 def test_without_telemetry_everything_says_so(a_run):

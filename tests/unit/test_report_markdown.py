@@ -118,7 +118,10 @@ def test_a_degraded_model_is_ranked_and_its_shortfall_is_told(a_run):
     run = a_run(cut, records("two", 10))
     told = session_report(run)
     assert "one has pass@1 75.0 %" in headline(run)
-    assert "one answered with too many faults or cut answers (status degraded)." in headline(run)
+    assert (
+        "one lost more than 1 % of its answers to faults or the length limit (status degraded)."
+        in headline(run)
+    )
     assert "`one` is degraded, 40 of 40 problems were judged" in told
     assert ["::warning" in line for line in github_commands(run, {"GITHUB_ACTIONS": "true"})] == [True]
 
@@ -157,6 +160,36 @@ def test_faults_are_told_in_the_summary_and_marked_on_github(a_run, tmp_path):
     assert "<img" not in re.sub(r"(?s)<pre>.*?</pre>", "", GITHUB.render(job_summary(run)))
     assert list(github_commands(run, environ)) == ["::error title=one is faulted::died"]
     assert list(github_commands(run, {})) == []
+
+
+def test_a_model_that_did_not_load_has_a_fault_for_each_of_its_problems(a_run):
+    """Its items are errors in pytest: "0 faults" beside "faulted" would contradict them."""
+    dead = {"unavailable": None, "fault": "out of memory", "batch_s": None}
+    run = a_run(records("one", 10), records("dead", 0), states={"dead": dead})
+    (run.folder / "results.jsonl").write_text(
+        "".join(
+            line
+            for line in (run.folder / "results.jsonl").read_text().splitlines(keepends=True)
+            if '"model":"one"' in line.replace(" ", "")
+        )
+    )
+    run = load_run(run.folder)
+    assert ">0 of 40<small>40 faults<" in board_html(run)
+    assert "| 40 | 0 of 40 |" in session_report(run)
+    assert "**Models evaluated in full:** 1 of 2" in session_report(run)
+
+
+def test_columns_without_a_figure_are_named_in_a_line(a_run):
+    said = session_report(a_run(records("one", 10)))
+    assert re.search("\n\nnot measured: response, .*, utilisation, energy\n\n", said)
+    assert "| utilisation |" not in said
+
+
+def test_no_line_of_the_report_is_a_lonely_full_stop(a_run):
+    gone = {"unavailable": "no GPU", "fault": None, "batch_s": None}
+    run = a_run([], models={"one": {"name": "one", "model": "x"}}, states={"one": gone})
+    assert "could not run on this machine" in session_report(run)
+    assert "\n.\n" not in session_report(run)
 
 
 def test_a_run_of_no_models_and_one_of_odd_names_are_told(a_run):
