@@ -101,12 +101,15 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    try:
-        with interrupts.sigterm_is_ctrl_c(), one_parse_at_a_time():
-            return (yield)
-    finally:
-        if workers.is_controller(session.config) and not session.config.stash[RUN].used:
-            withdraw_html(session.config, session.config.stash[RUN])
+    with interrupts.sigterm_is_ctrl_c():
+        try:
+            with one_parse_at_a_time():
+                return (yield)
+        finally:
+            if workers.is_controller(session.config):
+                workers.end_workers(session.config)
+                if not session.config.stash[RUN].used:
+                    withdraw_html(session.config, session.config.stash[RUN])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -115,9 +118,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     return make_scheduler(config, log, models)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-html and others read what the run left
-def pytest_sessionfinish(session: pytest.Session) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest-html and others read what the run left
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
     run = session.config.stash[RUN]
+    with interrupts.hurried(run.hurry):
+        _finish(session, run)
+        return (yield)
+
+
+def _finish(session: pytest.Session, run: Run) -> None:
+    if workers.is_controller(session.config):
+        workers.end_workers(session.config)
     run.close()
     if workers.is_worker(session.config):
         workers.report_unwritten(session.config, run.unwritten)

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmeval.merging.sources import Source, models_of, that_tried, unlike_conditions
-from pytest_llmeval.store import MANIFEST, SUMMARY, document, file_name
+from pytest_llmeval.store import MANIFEST, RUNS, SUMMARY, document, file_name
 
-RUNS = "runs"
 FOLDERS = ("telemetry", "engine", "serving")
 OF_A_MODEL = (
     *(("telemetry", ".json"), ("telemetry", ".jsonl")),

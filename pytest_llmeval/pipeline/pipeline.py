@@ -74,6 +74,7 @@ class Pipeline:
         self._notify = notify
         self._lock = threading.Lock()
         self._ended = False
+        self._hurried = False
         self._probes = itertools.count()
         self._prepared: dict[str, Engine] = {}
         self._open: dict[str, Engine] = {}
@@ -247,6 +248,12 @@ class Pipeline:
             engine.close()
         self._prepared.clear()
         # A closed engine has failed every future whose answer had not come; what is left is being judged.
-        unsettled = [future for batch in self._batches.values() for future in batch.futures.values()]
-        wait_until_done(unsettled, timeout=SETTLE_S)
+        unsettled = {future for batch in self._batches.values() for future in batch.futures.values()}
+        deadline = time.monotonic() + SETTLE_S
+        while unsettled and not self._hurried and time.monotonic() < deadline:
+            unsettled = wait_until_done(unsettled, timeout=WAIT_S).not_done
         self._traffic.close()
+
+    def hurry(self) -> None:
+        """While `close` waits for what is being judged: wait no longer. May be called by a signal."""
+        self._hurried = True  # and nothing else: a lock may be held by whom the signal interrupted

@@ -23,6 +23,7 @@ from pytest_llmeval.store import (
     RESULTS,
     Generation,
     find_run,
+    homes,
     located,
     read_generations,
     read_records,
@@ -95,7 +96,7 @@ class EarlierRuns:
 
     def settings(self, model: str) -> Inputs | None:
         """The plain values behind the model's part of the generation key, as the newest manifest has them."""
-        manifests = (_manifest(folder) for folder in self.folders)
+        manifests = (_manifest(home) for folder in self.folders for home in homes(folder))
         found = (manifest.get("keys", {}).get("generation", {}).get(model) for manifest in manifests)
         return next(filter(None, found), None)
 
@@ -201,16 +202,18 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _samples(folder: Path) -> Iterator[tuple[RecordId, Sample]]:
-    path = located(folder / RESULTS)
-    if path.is_file():
+    for path in _written(folder, RESULTS):
         for record in read_records(path):
             yield from ((record.record_id, sample) for sample in record.samples)
 
 
 def _generations(folder: Path) -> Iterator[Generation]:
-    path = located(folder / GENERATIONS)
-    if path.is_file():
+    for path in _written(folder, GENERATIONS):
         yield from read_generations(path)
+
+
+def _written(folder: Path, name: str) -> list[Path]:
+    return [path for home in homes(folder) if (path := located(home / name)).is_file()]
 
 
 ReuseOf = Callable[[str], Reuse]  # by a model's name

@@ -85,6 +85,7 @@ class SideBySide:
         self._threads: list[threading.Thread] = []
         self._turns = Turns(pool.shares_cores, self._changed, self.tell)
         self._stopping = False
+        self._hurried = False
         # Models that were running when the run ended, before their tests had.
         self._given_up: set[str] = set()
         self._here = threading.local()
@@ -189,9 +190,13 @@ class SideBySide:
     def join(self) -> None:
         """Wait until every model has ended; one that was given up and does not end is left behind."""
         deadline = time.monotonic() + ENDED_WITHIN_S
-        while self._still_running(late=time.monotonic() > deadline):
+        while self._still_running(late=time.monotonic() > deadline) and not self._hurried:
             for stage, detail in list(self._told.values())[:1]:
                 self.tell(stage, detail)
+
+    def hurry(self) -> None:
+        """Let `join` wait for nobody. May be called by a signal."""
+        self._hurried = True  # and nothing else: a lock may be held by whom the signal interrupted
 
     def _still_running(self, late: bool) -> bool:
         """True where models run after a moment, or that they do not; `late`: those that were given up do not count."""

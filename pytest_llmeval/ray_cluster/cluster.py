@@ -47,6 +47,7 @@ class Cluster:
         self.nodes: tuple[Node, ...] = ()
         self.address = ""
         self.started_here = False
+        self.scratch: str | None = None  # a folder that is removed with a cluster that was started here
 
     def open(self) -> None:
         """Connect, or start; again, it does nothing.
@@ -114,6 +115,7 @@ class Cluster:
             at_the_end.callback(ray.shutdown)
         else:
             self.started_here = True
+            self.scratch = scratch_folder(at_the_end)
             self.address = start(self._cores, at_the_end)
         self.nodes = only_node() if self.started_here else visit()
         refuse_strangers(self.nodes)
@@ -182,6 +184,14 @@ def start(cores: int, at_the_end: contextlib.ExitStack) -> str:
         raise ConfigurationError(f"{OPTION}: no cluster could be started here: {_told(error)}") from error
     at_the_end.callback(ray.shutdown)
     return str(context.address_info["gcs_address"])
+
+
+def scratch_folder(at_the_end: contextlib.ExitStack) -> str:
+    """A new folder, removed at the end. Others may pass through it: what is in it says who may read it."""
+    folder = tempfile.mkdtemp(prefix="llmeval-actors-")
+    at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
+    Path(folder).chmod(0o711)
+    return folder
 
 
 @contextlib.contextmanager

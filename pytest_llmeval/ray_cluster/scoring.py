@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 from pytest_llmeval.errors import SandboxFault
@@ -78,7 +79,8 @@ class RayExecutor:
         remote = ray.remote(ScoringActor).options(
             num_cpus=1, max_restarts=-1, max_task_retries=0, scheduling_strategy="SPREAD"
         )
-        return [RayActor(remote.remote(self._settings)) for _ in range(self._workers or max(1, free))]
+        settings = replace(self._settings, scratch=self._cluster.scratch)
+        return [RayActor(remote.remote(settings)) for _ in range(self._workers or max(1, free))]
 
     def submit(self, program: Program, problem: Problem, limits: Limits | None = None) -> Future[Verdict]:
         """The verdict of `program`, in time. Callable from any thread; the future always resolves."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import signal
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,11 +15,16 @@ from pytest_llmeval.schema import Problem, Program, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How every actor's sandbox is set up; the fields are the Executor's arguments."""
+    """How every actor's sandbox is set up; the fields are the Executor's arguments.
+
+    `scratch`: a folder for what an actor needs on disk, which somebody else removes: an actor is ended at work. None:
+    the node's own temporary one.
+    """
 
     level: str
     limits: Limits
     site: tuple[str, ...]
+    scratch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class ScoringActor:
 
     def __init__(self, settings: Settings) -> None:
         take_signals_again()
+        tempfile.tempdir = settings.scratch  # this process is ours alone
         self._executor = Executor(settings.level, workers=1, limits=settings.limits, site=list(settings.site))
         self._refusal = ""
         try:

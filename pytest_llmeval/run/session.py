@@ -312,12 +312,17 @@ class Run:
             if self.used:  # a cluster was connected to for the first item, if at all
                 self.machines.close()
 
+    def hurry(self) -> None:
+        """While it closes: wait no longer for timings, and for what is being judged. May be called by a signal."""
+        for part in (self.parts.side_by_side, self.parts.pipeline):
+            if part:
+                part.hurry()
+
     def _end_side_by_side(self, models: SideBySide) -> None:
         for model in models.stop():
             if self.parts.pipeline:
                 self.parts.pipeline.close_model(model)
-        with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C: time no more
-            models.join()
+        models.join()
 
     def _write_down(self) -> None:
         """Each document for itself: a full disk must not keep the Records before it from being reported."""

@@ -13,9 +13,11 @@ from pytest_llmeval.schema import PassRule, Record, RecordId
 from pytest_llmeval.store.folders import (
     LATEST,
     MANIFEST,
+    RUNS,
     create_run_folder,
     file_name,
     find_run,
+    homes,
     point_latest,
     prediction_path,
 )
@@ -34,8 +36,8 @@ from pytest_llmeval.store.records import (
 )
 
 __all__ = [
-    "GENERATIONS", "LATEST", "MANIFEST", "RESULTS", "SUMMARY", "Generation", "Predictions", "RunStore",
-    "create_run_folder", "decode", "document", "encode", "file_name", "find_run", "located",
+    "GENERATIONS", "LATEST", "MANIFEST", "RESULTS", "RUNS", "SUMMARY", "Generation", "Predictions", "RunStore",
+    "create_run_folder", "decode", "document", "encode", "file_name", "find_run", "homes", "located",
     "point_latest", "prediction_path", "read_generations", "read_record", "read_records", "read_with_places",
 ]  # fmt: skip
 

@@ -14,6 +14,7 @@ from pytest_llmeval.store.lines import explained
 
 LATEST = "latest"
 MANIFEST = "manifest.json"
+RUNS = "runs"  # in a run's folder: those of the runs that it was made of
 LONGEST_NAME = 200  # file systems take 255 bytes, and an ending comes behind
 
 
@@ -66,4 +67,9 @@ def find_run(reports: Path, name: str) -> Path | None:
     if not name or Path(name).name != name:
         return None
     folder = (reports / name).resolve()
-    return folder if (folder / MANIFEST).is_file() else None
+    return folder if any((home / MANIFEST).is_file() for home in homes(folder)) else None
+
+
+def homes(folder: Path) -> list[Path]:
+    """Where a run's files may lie: its folder, then those of pytest-xdist's workers, if nobody put them together."""
+    return [folder, *sorted(path.parent for path in (folder / RUNS).glob(f"*/{MANIFEST}"))]

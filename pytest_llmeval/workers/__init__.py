@@ -40,6 +40,15 @@ def report_unwritten(config: Any, errors: list[str]) -> None:
     config.workeroutput[UNWRITTEN] = errors
 
 
+def end_workers(config: pytest.Config) -> None:
+    """Wait until no worker is left: pytest-xdist leaves those of an interrupted session at work until later, and what
+    they still write belongs to the run. They are told to end, interrupted after 5 seconds, killed after 10.
+    """
+    manager = getattr(config.pluginmanager.getplugin("dsession"), "nodemanager", None)
+    if manager is not None:
+        manager.teardown_nodes()
+
+
 def why_refused(models: list[str]) -> str:
     return (
         f"{', '.join(models)} cannot be evaluated under pytest-xdist: each worker would load each model. vLLM batches "

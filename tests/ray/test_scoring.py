@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 from sessions import (
@@ -49,3 +51,14 @@ def test_an_interrupted_run_leaves_no_actor_on_a_cluster_of_others(cluster, tmp_
     assert running
     assert not survivors(running)
     assert verdicts(tmp_path), "what had been judged is kept"
+
+
+def test_nothing_is_left_of_actors_that_are_ended_at_work(tmp_path):
+    """At level C a worker's programs have a folder of its own, and Ray gives nobody time to tidy up."""
+    samples = f"--llmeval-samples={write_samples(tmp_path / 'samples.jsonl', 4)}"
+    options = ("--llmeval-ray=auto", "--llmeval-sandbox=C", "--llmeval-sandbox-workers=2")
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="ray-") as temporary:  # short: Ray has sockets there
+        with ended(started(tmp_path, samples, *options, TMPDIR=temporary, RAY_TMPDIR="/nowhere")) as process:
+            finished(process)
+        assert len(verdicts(tmp_path)) == 4
+        assert not list(Path(temporary).glob("llmeval-*"))
