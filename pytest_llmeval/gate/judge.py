@@ -170,6 +170,8 @@ class Gate:
         if reference is None:
             if rules.accuracy.on and self.baseline:
                 yield Finding(name, FIRST_RULE, Conclusion.NOT_JUDGED, "new: the baseline does not have it")
+            if rules.output_length.on and rules.output_length.has_limit:
+                yield judge_length(name, rules.output_length, {}, after, self.policy.confidence)
             return
         for share in SHARES:
             rule = getattr(rules, share.rule)
@@ -186,8 +188,7 @@ class Gate:
         incomparable = _incomparable(reference.timed, figures) if reference else []
         for measure in MEASURES:
             rule = getattr(rules, measure)
-            has_limit = rule.max is not None or rule.min is not None
-            if rule.on and (reference or has_limit):
+            if rule.on and (reference or rule.has_limit):
                 yield judge_measure(
                     measure,
                     name,

@@ -75,6 +75,11 @@ class RelativeRule(Frozen):
     max: float | None = None
     min: float | None = None
 
+    @property
+    def has_limit(self) -> bool:
+        """True where something can be said of a run alone."""
+        return self.max is not None or self.min is not None
+
 
 class LengthRule(RelativeRule):
     threshold: float = Field(default=10.0, gt=0)
@@ -111,9 +116,7 @@ class Rules(Frozen):
     def has_limits(self) -> bool:
         """True where something is to be judged without a baseline, faults aside."""
         return bool(self.floors) or any(
-            rule.max is not None or rule.min is not None
-            for rule in self.__dict__.values()
-            if isinstance(rule, RelativeRule)
+            rule.has_limit for rule in self.__dict__.values() if isinstance(rule, RelativeRule)
         )
 
 

@@ -117,6 +117,15 @@ def test_lengths_regress_by_more_than_the_threshold_only():
     assert verdict(long(0.7), long(1.0))["output_length"].conclusion is Conclusion.IMPROVED
 
 
+def test_a_limit_of_lengths_holds_without_anything_to_compare_with():
+    """`output_length.max` switched the gate on, and then nothing was judged: the gate passed."""
+    found = verdict(figures(), rules={"output_length": {"max": 40}})["output_length"]
+    assert found.conclusion is Conclusion.REGRESSED
+    assert found.says == "output tokens per answer is 52.96 tokens, above its limit of 40 tokens"
+    held = verdict(figures(), rules={"output_length": {"max": 60}})["output_length"]
+    assert held.conclusion is Conclusion.UNCHANGED
+
+
 def test_more_answers_without_code_are_a_regression():
     def silent(share: int) -> ModelFigures:
         tallies = {Task("s", f"T/{i}"): Tally(1, 0, no_code=int(i < share)) for i in range(164)}
