@@ -93,7 +93,7 @@ def write_page(run: LoadedRun) -> None:
     path = run.folder / "report.html"
     arguments = [f"--html={path}", "--self-contained-html", "-c", os.devnull, f"--rootdir={run.folder}"]
     plugins = [argument for name in PLUGINS for argument in ("-p", name)]
-    quiet = ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:llmeval_bench"]
+    quiet = ["--noconftest", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:llmeval_bench"]
     with _environment(
         {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": None, "PYTEST_PLUGINS": None}
     ):

@@ -35,6 +35,7 @@ def test_reports_are_made_anew_from_the_records_alone(project, pytester):
     old_page = (run / "report.html").read_text()
     for name in (*before, "report.html"):
         (run / name).unlink()
+    pytester.makeconftest("raise SystemExit('this is about tests, not about reports')")
     result = pytester.run(sys.executable, "-m", "pytest_llmeval", "report", str(run), "--summary=mine.md")
     assert result.ret == 0, result.stderr.str()
     assert {name: (run / name).read_text() for name in before} == before
