@@ -43,7 +43,8 @@ class VirtualClock:
         return len(self._durations_s)
 
     def replay(self) -> None:
-        self.now_s += self._durations_s.popleft()
+        if self._durations_s:  # --benchmark-cprofile calls once more than there are rounds
+            self.now_s += self._durations_s.popleft()
 
 
 def replay(

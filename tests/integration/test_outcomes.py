@@ -178,7 +178,9 @@ def test_the_benchmark_table_stays_quiet_unless_it_is_asked_for(project):
     )
 
 
-@pytest.mark.parametrize("switch", ["--benchmark-disable", "--benchmark-skip"])
+@pytest.mark.parametrize(
+    "switch", ["--benchmark-disable", "--benchmark-skip", "--benchmark-cprofile=tottime"]
+)
 def test_benchmark_switches_do_not_break_the_verdict(project, switch):
     result = project("--llmeval-limit=2", "--llmeval-models=good", switch)
     assert result.ret == pytest.ExitCode.OK
