@@ -42,7 +42,9 @@ class Limits:
 
     def met_by(self, completion: Completion) -> bool:
         timing = completion.timing
-        if timing is None or timing.ttft_s is None:
+        if (
+            timing is None or timing.ttft_s is None or timing.disturbed
+        ):  # its user also waited for a new engine
             return False
         per_token = time_per_output_token(completion)
         return timing.ttft_s <= self.ttft_s and (per_token is None or per_token <= self.itl_s)

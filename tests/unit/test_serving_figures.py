@@ -65,6 +65,8 @@ def test_one_token_has_no_time_per_token_and_disturbed_times_count_for_nothing()
         (answer(0.1, 3, 0.06), False),
         (answer(0.1, 1, 0.0), True),
         (Completion("no times"), False),
+        # Its times are those of the second engine alone; its user waited for the first one's end besides.
+        (answer(0.1, 3, 0.01, disturbed="died under way"), False),
     ],
 )
 def test_a_request_keeps_to_limits_by_its_first_token_and_its_mean_gap(completion, kept):
