@@ -35,10 +35,10 @@ class CollectionHooks:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)  # outside --lf and --ff, which are tryfirst too
     def pytest_collection_modifyitems(
-        self, config: pytest.Config, items: list[pytest.Item]
+        self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
     ) -> Iterator[None]:
         _drop_models(config, items, self._deselected)
-        _drop_measurements(config, items)
+        _drop_measurements(session, items)
         yield
         group_by_model(items)
         if workers.is_worker(config) and (local := _models_of_this_machine(self._run, items)):
@@ -88,20 +88,20 @@ def _drop_models(config: pytest.Config, items: list[pytest.Item], names: set[str
         config.hook.pytest_deselected(items=dropped)
 
 
-def _drop_measurements(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out items with a marker of CHOSEN_ONLY that nobody chose: by an expression for -m, or a path to them."""
-    given = [(config.invocation_params.dir / str(arg).split("::")[0]).resolve() for arg in config.args]
+def _drop_measurements(session: pytest.Session, items: list[pytest.Item]) -> None:
+    """Leave out items with a marker of CHOSEN_ONLY that nobody chose: by an expression for -m, or by their file or its
+    folder on the command line (with --pyargs, by their module or its package)."""
     dropped = [
         item
         for item in items
         if any(map(item.get_closest_marker, CHOSEN_ONLY))
-        and not any(path == item.path or item.path.parent in (path, *path.parents) for path in given)
-        and not _asks_for(config.option.markexpr, item)
+        and not any(map(session.isinitpath, (item.path, item.path.parent)))
+        and not _asks_for(session.config.option.markexpr, item)
     ]
     if dropped:
         left_out = set(dropped)
         items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=dropped)
+        session.config.hook.pytest_deselected(items=dropped)
 
 
 def _asks_for(expression: str, item: pytest.Item) -> bool:

@@ -47,6 +47,17 @@ def test_an_expression_chooses_what_it_asks_for_and_nothing_by_the_way(project, 
     project("-m", expression).assert_outcomes(passed=items, deselected=3 - items)
 
 
+def test_a_package_that_is_named_is_chosen_like_its_folder(project, pytester):
+    pytester.makepyfile(test_humaneval="")
+    for folder in ("suites_of_mine", "suites_of_mine/serving"):
+        (pytester.mkdir(folder) / "__init__.py").write_text("")
+    (pytester.path / "suites_of_mine/serving/test_chosen.py").write_text(CHOSEN)
+    pytester.syspathinsert()
+    project("--pyargs", "suites_of_mine.serving").assert_outcomes(passed=3)
+    project("--pyargs", "suites_of_mine.serving.test_chosen").assert_outcomes(passed=3)
+    project("--pyargs", "suites_of_mine").assert_outcomes(deselected=3)
+
+
 def test_a_run_that_did_not_choose_it_leaves_it_out(project, pytester):
     (pytester.mkdir("robustness") / "test_long.py").write_text(SUITE)
     for chosen in (["-m", "coding"], []):
