@@ -30,4 +30,5 @@ def nothing_runs(session: pytest.Session) -> bool:
     """True where pytest will run no item at all: collection failed, or was all that was asked for."""
     option = session.config.option
     collected_in_vain = session.testsfailed and not option.continue_on_collection_errors
-    return bool(collected_in_vain or option.setuponly or only_shows(session.config))
+    sets_up_alone = getattr(option, "setuponly", False)  # absent with -p no:setuponly
+    return bool(collected_in_vain or sets_up_alone or only_shows(session.config))

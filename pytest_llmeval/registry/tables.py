@@ -61,7 +61,9 @@ class NeedsTable(Table):
     device: Literal["gpu", "any"] = Field(
         default="gpu", description="an NVIDIA GPU, or whatever there is, a CPU included"
     )
-    device_memory_gib: float = Field(default=0.0, ge=0, description="GiB over all devices of the engine")
+    device_memory_gib: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="GiB over all devices of the engine"
+    )
     hub: bool = Field(default=True, description="the weights come from the hub")
     gated: bool = Field(default=False, description="the hub gives them to those who accepted its terms")
 

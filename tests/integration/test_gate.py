@@ -249,6 +249,11 @@ def test_under_workers_the_controller_tells_the_findings(gated, baseline, pytest
     result.stdout.fnmatch_lines(["FAILED gate::gone::accuracy - missing*"])
 
 
+def test_the_gate_does_without_pytests_own_plugins(gated, baseline):
+    result = gated(40, baseline(subject=40), "-p", "no:setuponly", "-p", "no:setupplan", "-p", "no:stepwise")
+    assert result.ret == pytest.ExitCode.OK
+
+
 def test_collecting_judges_nothing(gated, baseline):
     result = gated(20, baseline(subject=40), "--collect-only", "-q")
     assert result.ret == pytest.ExitCode.OK

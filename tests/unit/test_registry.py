@@ -148,6 +148,10 @@ def test_all_mistakes_are_named_at_once_with_key_and_suggestion(registry):
             "models.a.engine: a is not a finite",
         ),
         (
+            '[models.a]\nmodel = "x"\nneeds = { device_memory_gib = inf }',
+            "models.a.needs.device_memory_gib: input should be a finite number (got inf)",
+        ),
+        (
             '[models.a]\nmodel = "x"\nengine = { dtype = "half" }\n'
             '[models.b]\nextends = "a"\nunset = ["engine.dtyp"]',
             "models.b.unset: there is no 'engine.dtyp' to drop; did you mean 'engine.dtype'?",
