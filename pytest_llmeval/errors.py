@@ -1,5 +1,8 @@
 """One family of errors; every message says what happened, where, and what to do about it."""
 
+from pathlib import PurePath
+from traceback import extract_tb
+
 __all__ = [
     "ConfigurationError",
     "EngineFault",
@@ -45,3 +48,10 @@ class NotMeasurableError(LLMEvalError):
 
 class SandboxFault(LLMEvalError):
     """The sandbox cannot give a verdict, or no allowed isolation level works on this machine."""
+
+
+def what_and_where(error: Exception) -> str:
+    """What code of others raised: `ValueError: it has a bug (engine_of_mine.py, line 7)`."""
+    said = f"{type(error).__name__}: {error}"
+    frames = extract_tb(error.__traceback__)
+    return f"{said} ({PurePath(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else said

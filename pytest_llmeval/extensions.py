@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Any
 
-from pytest_llmeval.errors import ConfigurationError, MissingExtraError
+from pytest_llmeval.errors import ConfigurationError, MissingExtraError, what_and_where
 
 OURS = "pytest_llmeval"
 # Others are read while items are collected, when it is known already what there is.
@@ -48,7 +48,7 @@ class Catalogue:
         """Import what `name` stands for; "module:attr" stands for itself.
 
         Raises:
-            ConfigurationError: no such name, or its module has no such attribute.
+            ConfigurationError: no such name, its module cannot be imported, or has no such attribute.
             MissingExtraError: the module needs a package that is not installed.
         """
         self.check(name, self.what)
@@ -64,6 +64,10 @@ class Catalogue:
             raise MissingExtraError(
                 f"{self.what} {name!r} needs the package {error.name!r}, which is not installed: "
                 f"{self._how_to_install(name)}"
+            ) from error
+        except Exception as error:  # others' code raises whatever it likes
+            raise ConfigurationError(
+                f"{self.what} {name!r}: {module} cannot be imported: {what_and_where(error)}"
             ) from error
         if not hasattr(imported, attribute):
             raise ConfigurationError(f"{self.what} {name!r}: {module} has no {attribute!r}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmeval import extensions
-from pytest_llmeval.errors import LLMEvalError
+from pytest_llmeval.errors import EngineFault, LLMEvalError, what_and_where
 from pytest_llmeval.placement.places import Placement
 from pytest_llmeval.schema import Completion, MemoryBreakdown, ModelSpec, Request
 
@@ -136,8 +136,15 @@ def create_engine(
     """Construct the engine that `spec.kind` names; `known` are the engines of this project and ours.
 
     Raises:
-        ConfigurationError: no engine has that name.
+        ConfigurationError: no engine has that name, or its table does not fit.
         MissingExtraError: its packages are not installed.
+        EngineFault: it raised something else, which is a mistake of its own.
     """
-    engine: Engine = (known or extensions.engines()).load(spec.kind)(spec, context)
+    make = (known or extensions.engines()).load(spec.kind)
+    try:
+        engine: Engine = make(spec, context)
+    except LLMEvalError:
+        raise
+    except Exception as error:  # others' code raises whatever it likes
+        raise EngineFault(f"kind {spec.kind!r} cannot be made: {what_and_where(error)}") from error
     return engine

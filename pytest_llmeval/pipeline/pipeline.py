@@ -16,7 +16,7 @@ from functools import partial
 from typing import Protocol
 
 from pytest_llmeval.engines import Engine, EngineInfo
-from pytest_llmeval.errors import EngineFault, LLMEvalError
+from pytest_llmeval.errors import EngineFault, LLMEvalError, what_and_where
 from pytest_llmeval.keys import RunKeys
 from pytest_llmeval.pipeline import probe
 from pytest_llmeval.pipeline.asking import questions, record_id_of, requests
@@ -140,6 +140,10 @@ class Pipeline:
         """An engine that was closed while it loaded is closed again: whatever it has loaded since goes too."""
         try:
             info = engine.load(lambda stage, detail: self._notify(f"{name}: {stage}", detail))
+        except LLMEvalError:
+            raise
+        except Exception as error:  # others' code raises whatever it likes
+            raise EngineFault(what_and_where(error)) from error
         finally:
             closed = self._open.get(name) is not engine
             if closed:

@@ -25,6 +25,42 @@ def test_a_mistake_in_an_engine_table_faults_that_model_only(project, models):
     )
 
 
+BROKEN = """
+from pytest_llmeval.testing import FakeEngine
+
+class NotMade(FakeEngine):
+    def __init__(self, spec, context):
+        raise ValueError("it has a bug")
+
+class NotLoaded(FakeEngine):
+    def load(self, progress):
+        raise ValueError("it has a bug")
+"""
+
+
+@pytest.mark.parametrize("models", ["broken", "good,broken,late"], ids=["alone", "among others"])
+@pytest.mark.parametrize(
+    ("module", "kind", "says"),
+    [
+        ("raise ValueError('it has a bug')", "NotMade", "engine_of_mine cannot be imported: ValueError: it has a bug"),
+        ("from os import nothing", "NotMade", "engine_of_mine cannot be imported: ImportError: cannot import name*"),
+        (BROKEN, "NotMade", "ValueError: it has a bug (engine_of_mine.py, line 5)"),
+        (BROKEN, "NotLoaded", "ValueError: it has a bug (engine_of_mine.py, line 9)"),
+    ],
+    ids=["imported", "missing", "made", "loaded"],
+)  # fmt: skip
+def test_an_engine_with_a_bug_faults_its_own_model_only(project, pytester, models, module, kind, says):
+    """While a model loads the next one's engine is made: what that raised took the items of the first."""
+    pytester.makepyfile(engine_of_mine=module)
+    pytester.syspathinsert()
+    registry = (
+        f'[models.broken]\nmodel = "x"\nkind = "engine_of_mine:{kind}"\n[models.late]\nmodel = "fake"\n'
+    )
+    result = project("--llmeval-limit=2", f"--llmeval-models={models}", registry=registry)
+    result.assert_outcomes(passed=4 * ("good" in models), errors=2)
+    result.stdout.fnmatch_lines([f"*engine broken did not start: *{says}*", "broken * faulted *"])
+
+
 CARELESS = """
 [models.careless]
 kind = "openai"
