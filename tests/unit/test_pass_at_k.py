@@ -34,6 +34,19 @@ def test_estimates_by_hand():
     assert estimate(100, 0, 100) == 0.0
 
 
+@given(st.lists(st.tuples(st.just(5), st.integers(0, 5)), min_size=1, max_size=200))
+def test_the_mean_is_as_near_as_a_number_can_be(counts):
+    found = pass_at_k(counts, 1)
+    assert found is not None
+    assert found.value == sum(correct for _, correct in counts) / (5 * len(counts))  # divided once
+
+
+def test_the_mean_of_thirds_is_no_less_than_the_third():
+    found = pass_at_k([(3, 1)] * 25, 1)  # fmean of so many 1 / 3 is 0.33333333333333326
+    assert found is not None
+    assert found.value == 1 / 3
+
+
 @pytest.mark.parametrize("k", [0, 6])
 def test_more_than_was_drawn_cannot_be_estimated(k):
     with pytest.raises(ValueError, match=f"pass@{k} cannot be estimated from 5 answers"):
