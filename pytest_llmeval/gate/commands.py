@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.gate import power
 from pytest_llmeval.gate.baseline import Baseline, join, load_baseline, write_baseline
-from pytest_llmeval.gate.figures import ModelFigures, RunFigures
+from pytest_llmeval.gate.figures import RunFigures, Tallies, Tally
 from pytest_llmeval.gate.findings import FINDINGS
 from pytest_llmeval.gate.judge import Gate, Scope, failing, what_changed
 from pytest_llmeval.gate.measures import MEASURES
@@ -144,16 +144,34 @@ def power_of(arguments: Sequence[str]) -> int:
     given = _power_parser().parse_args(arguments)
     _check_shares(given)
     against = load_baseline(given.baseline)
-    models = given.models or len(against.first.models)
-    level = given.alpha / (2 * models)  # accuracy has half of α, see findings.conclude; its models share that
+    sets = {name: _by_set(figures.tallies) for name, figures in against.first.models.items()}
+    models = given.models or len(sets)
+    counts = [len(by_set) for by_set in sets.values()]
+    tests = given.models * max(counts) if given.models else sum(counts)
+    level = given.alpha / (
+        2 * max(1, tests)
+    )  # accuracy has half of α, see findings.conclude; its tests share that
+    several = f" ({tests} tests, one for each problem set)" if tests > models else ""
     _say(
         f"a drop of {given.detect:g} points, one-sided α {given.alpha:g}; corrected for {models} "
-        f"model{'s' if models > 1 else ''} and the other rules it is {level:.3g}"
+        f"model{'s' if models > 1 else ''}{several} and the other rules it is {level:.3g}"
     )
-    for name, figures in against.first.models.items():
-        for line in _power_lines(name, figures, given, level):
-            _say(line)
+    for model, by_set in sets.items():
+        for problem_set, tallies in by_set.items():
+            name = f"{model}, {problem_set}" if len(by_set) > 1 else model
+            for line in _power_lines(name, tallies, given, level):
+                _say(line)
+        if not by_set:
+            _say(f"{model}: no problem was judged")
     return 0
+
+
+def _by_set(tallies: Tallies) -> dict[str, list[Tally]]:
+    """Each problem set is judged by itself."""
+    found: dict[str, list[Tally]] = {}
+    for task, tally in tallies.items():
+        found.setdefault(task.problem_set, []).append(tally)
+    return found
 
 
 def _power_parser() -> argparse.ArgumentParser:
@@ -189,13 +207,11 @@ def _check_shares(given: argparse.Namespace) -> None:
         raise ConfigurationError("--alpha must be between 0 and 0.5, --models at least 1")
 
 
-def _power_lines(name: str, figures: ModelFigures, given: argparse.Namespace, level: float) -> Iterator[str]:
-    if not figures.tallies:
-        yield f"{name}: no problem was judged"
-        return
-    problems = len(figures.tallies)
-    samples = min(tally.n for tally in figures.tallies.values())
-    measured = power.discordance(figures.tallies.values()) if samples > 1 else None
+def _power_lines(
+    name: str, tallies: Sequence[Tally], given: argparse.Namespace, level: float
+) -> Iterator[str]:
+    problems, samples = len(tallies), min(tally.n for tally in tallies)
+    measured = power.discordance(tallies) if samples > 1 else None
     discordant = given.discordant / 100 if measured is None else measured
     drop, wanted = given.detect / 100, given.chance / 100
     alone, shared = (power.chance(problems, samples, drop, discordant, a) for a in (given.alpha, level))
