@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pytest_llmeval.merging.sources import Source, models_of, that_tried, unlike_conditions
-from pytest_llmeval.store import MANIFEST, RUNS, SUMMARY, document, file_name
+from pytest_llmeval.runs.loading import Probe
+from pytest_llmeval.schema import Completion
+from pytest_llmeval.store import MANIFEST, RUNS, SUMMARY, document, file_name, read_document
 
 FOLDERS = ("telemetry", "engine", "serving")
 OF_A_MODEL = (
@@ -53,10 +53,10 @@ def _copy_model(source: Source, model: str, target: Path) -> None:
 def _pool_probes(tried: Sequence[Source], model: str, target: Path) -> None:
     """Requests sent one at a time to like engines on like machines are requests of one kind."""
     name = Path("engine") / f"{file_name(model)}.probe.json"
-    completions: list[Any] = []
+    completions: list[Completion] = []
     for source in tried:
         if (source.folder / name).is_file():
-            completions += json.loads((source.folder / name).read_text())["completions"]
+            completions += read_document(source.folder / name, Probe).completions
     if completions:
         (target / "engine").mkdir(exist_ok=True)
         (target / name).write_text(document({"completions": completions}), encoding="ascii")

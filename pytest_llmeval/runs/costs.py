@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter
 
 from pytest_llmeval.devices import read_together
 from pytest_llmeval.engines import EngineStatus
 from pytest_llmeval.runs.results import ModelResult
 from pytest_llmeval.schema import MemoryBreakdown, ModelSpec
 from pytest_llmeval.serving.checkpoint import config_of
-from pytest_llmeval.store import file_name
+from pytest_llmeval.store import file_name, read_document
 from pytest_llmeval.telemetry.figures import PhaseFigures
 from pytest_llmeval.telemetry.roofline import (
     SpeedOfLight,
@@ -70,15 +66,15 @@ class Costs:
         return next((self.why[one] for one in figures if one in self.why), "")
 
 
-@cache
-def _adapter() -> TypeAdapter[Seen]:
-    return TypeAdapter(Seen)
-
-
 def read(folder: Path, model: str) -> Seen | None:
-    """What a run's folder tells of a model's telemetry; None where it was not watched."""
+    """What a run's folder tells of a model's telemetry; None where it was not watched.
+
+    Raises:
+        LLMEvalError: the file is damaged.
+    """
     path = folder / "telemetry" / f"{file_name(model)}.json"
-    return _adapter().validate_python(json.loads(path.read_text())) if path.is_file() else None
+    seen: Seen | None = read_document(path, Seen) if path.is_file() else None
+    return seen
 
 
 def why_not_seen(folder: Path, model: str) -> str:

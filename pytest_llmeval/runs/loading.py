@@ -38,6 +38,7 @@ from pytest_llmeval.store import (
     file_name,
     located,
     prediction_path,
+    read_document,
     read_record,
     read_with_places,
 )
@@ -147,11 +148,19 @@ class LoadedRun:
         return pandas.DataFrame(list(self.rows()))
 
 
+@dataclass(frozen=True)
+class Probe:
+    """What engine/<model>.probe.json holds: the answers to requests that were sent one at a time."""
+
+    completions: tuple[Completion, ...]
+
+
 def load_run(path: str | Path) -> LoadedRun:
     """Read a run's folder (reports/latest is one); no model and no device is needed.
 
     Raises:
         ConfigurationError: the folder holds no run, or one of another schema.
+        LLMEvalError: a file in it is damaged.
     """
     folder = Path(path).resolve()
     manifest = read_manifest(folder)
@@ -239,7 +248,8 @@ def _probe(folder: Path, model: str) -> Sequence[Completion]:
     path = folder / "engine" / f"{file_name(model)}.probe.json"
     if not path.exists():
         return ()
-    return TypeAdapter(list[Completion]).validate_python(json.loads(path.read_text())["completions"])
+    probe: Probe = read_document(path, Probe)
+    return probe.completions
 
 
 def _result(

@@ -28,6 +28,7 @@ from pytest_llmeval.store.records import (
     decode,
     document,
     encode,
+    read_document,
     read_generations,
     read_record,
     read_records,
@@ -38,7 +39,8 @@ from pytest_llmeval.store.records import (
 __all__ = [
     "GENERATIONS", "LATEST", "MANIFEST", "RESULTS", "RUNS", "SUMMARY", "Generation", "Predictions", "RunStore",
     "create_run_folder", "decode", "document", "encode", "file_name", "find_run", "homes", "located",
-    "point_latest", "prediction_path", "read_generations", "read_record", "read_records", "read_with_places",
+    "point_latest", "prediction_path", "read_document", "read_generations", "read_record", "read_records",
+    "read_with_places",
 ]  # fmt: skip
 
 GENERATIONS = "generations.jsonl"

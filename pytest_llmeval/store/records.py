@@ -62,6 +62,20 @@ def write_document(value: Any, file: IO[str]) -> None:
     file.write("\n")
 
 
+def read_document(path: Path, kind: Any) -> Any:
+    """A document that a run wrote in one go, as `kind`.
+
+    Raises:
+        LLMEvalError: something else is in the file, as where it was copied in part.
+    """
+    try:
+        # Not `validate_json`: a model's answer may hold a lone surrogate, which only json.loads takes.
+        return _adapter(kind).validate_python(json.loads(path.read_bytes()))
+    except ValueError as error:
+        said = " ".join(str(error).split())
+        raise LLMEvalError(f"{path} is damaged ({said}): copy the run once more, or leave it out") from error
+
+
 def encode(value: Record | Generation) -> bytes:
     """One line. ASCII, so that lone surrogates of a model's answer survive.
 

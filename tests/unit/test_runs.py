@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.errors import ConfigurationError, LLMEvalError
 from pytest_llmeval.metrics.summary import figures_of, summarise
 from pytest_llmeval.runs import load_run
 from pytest_llmeval.runs.results import Status
@@ -68,6 +68,16 @@ def test_problems_are_in_natural_order_whatever_their_names_hold(tmp_path):
 def test_a_manifest_that_cannot_be_read_says_what_is_wrong_with_it(tmp_path, changes, says):
     with pytest.raises(ConfigurationError, match=f"manifest.json.*{says}"):
         load_run(write_run(tmp_path / "run", [record(1)], **changes))
+
+
+@pytest.mark.parametrize("name", ["engine/m.probe.json", "telemetry/m.json"])
+@pytest.mark.parametrize("content", ['{"completions": [{"text": "an an', "{}", "[]"])
+def test_a_file_that_was_copied_in_part_is_named(tmp_path, name, content):
+    folder = write_run(tmp_path / "run", [record(1)])
+    (folder / name).parent.mkdir()
+    (folder / name).write_text(content)
+    with pytest.raises(LLMEvalError, match=f"{name} is damaged .*: copy the run once more"):
+        load_run(folder)
 
 
 def test_of_a_killed_run_it_reads_what_is_whole(tmp_path):
