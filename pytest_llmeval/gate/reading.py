@@ -128,4 +128,7 @@ def as_one(tally: Tally) -> Tally:
 
 
 def _asked(prompt: Prompt) -> str:
-    return json.dumps([prompt.style, prompt.text, prompt.system, dict(prompt.chat_template_kwargs)])
+    prefill = (
+        [prompt.assistant_prefill] if prompt.assistant_prefill else []
+    )  # without one, as baselines have it
+    return json.dumps([prompt.style, prompt.text, prompt.system, dict(prompt.chat_template_kwargs), *prefill])

@@ -13,7 +13,7 @@ from pytest_llmeval.gate.conditions import without_folder
 from pytest_llmeval.gate.figures import ModelFigures, RunFigures, Tally, Task
 from pytest_llmeval.gate.judge import Gate, Scope
 from pytest_llmeval.gate.measures import energy_per_token, memory_peak
-from pytest_llmeval.gate.reading import read_run
+from pytest_llmeval.gate.reading import read_run, tally_of
 from pytest_llmeval.gate.rules import Policy
 from pytest_llmeval.schema import Completion, Outcome, Program, Prompt, PromptStyle, Record, Sample, Verdict
 from pytest_llmeval.store import RunStore
@@ -200,3 +200,13 @@ def test_a_packed_results_file_is_a_baseline_like_any_other(tmp_path):
     store.close()
     loaded = load_baseline(store.results_path)
     assert loaded.first.models["m"].tallies[Task("s", "T/1")].passed == 1
+
+
+def test_answers_that_are_begun_otherwise_are_asked_otherwise():
+    """Speeds were compared, and no prompt was said to differ."""
+    plain = Prompt(PromptStyle.CHAT, "p")
+    asked = [
+        tally_of(Record("m", "s", "t", prompt, (Sample(0, Completion("x"), None, Verdict(Outcome.PASSED)),)))
+        for prompt in (plain, replace(plain, assistant_prefill="```python\n"))
+    ]
+    assert asked[0].prompt != asked[1].prompt
