@@ -21,7 +21,7 @@ from pytest_llmeval.pipeline.asking import Question
 from pytest_llmeval.pipeline.batch import Batch
 from pytest_llmeval.pipeline.judging import Answer, Judging, fail
 from pytest_llmeval.pipeline.resume import Reuse
-from pytest_llmeval.schema import Completion, ModelSpec, RecordId
+from pytest_llmeval.schema import Completion, ModelSpec, RecordId, Request
 from pytest_llmeval.store import Generation, RunStore
 
 ScoringPolicy = Literal["overlap", "after"]
@@ -78,19 +78,20 @@ class Traffic:
         """
         while (question := batch.take_turn(self._concurrency)) is not None:
             assert batch.engine is not None  # where there is none, no question waits
-            future = batch.engine.submit(question.request)
+            future = submitted(batch.engine, question.request)
             batch.sent(future)
             future.add_done_callback(partial(self._arrived, batch, question))
             batch.end_turn()
 
     def _arrived(self, batch: Batch, question: Question, done: Future[Completion]) -> None:
         """Called in the engine's thread for each answer, or for the fault that comes instead of it."""
+        answer: Answer | None = None
         try:
             answer = self._kept(batch, question, done.result())
-        except (Exception, CancelledError) as error:
-            fail(batch.futures[question.draft.record_id], error)
-            answer = None
-            batch.lose()
+        except CancelledError:
+            self._lose(batch, question, EngineFault("not answered: the run ended before"))
+        except Exception as error:
+            self._lose(batch, question, error)
         with batch.lock:
             batch.asked.discard(done)
             batch.arrived += 1
@@ -105,6 +106,10 @@ class Traffic:
         if last and batch.engine:
             self._observer.enters(batch.spec, batch.engine, None)
         self.flow(batch)
+
+    def _lose(self, batch: Batch, question: Question, error: Exception) -> None:
+        fail(batch.futures[question.draft.record_id], error)
+        batch.lose()
 
     def _kept(self, batch: Batch, question: Question, completion: Completion) -> Answer:
         """The answer, once it is on disk."""
@@ -131,6 +136,18 @@ class Traffic:
     def close(self) -> None:
         """Give up what is not judged yet."""
         self._judging.close()
+
+
+def submitted(engine: Engine, request: Request) -> Future[Completion]:
+    """The engine's answer to come; a `submit` that raises, which it never may, refuses this request and no other."""
+    try:
+        return engine.submit(request)
+    except Exception as error:
+        fault = EngineFault(f"{type(engine).__name__}.submit() raised {type(error).__name__}: {error}")
+        fault.__cause__ = error
+        refused: Future[Completion] = Future()
+        refused.set_exception(fault)
+        return refused
 
 
 def with_finite_times(completion: Completion) -> Completion:

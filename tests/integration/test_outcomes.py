@@ -108,6 +108,36 @@ def test_a_problem_that_is_refused_costs_the_model_no_timings(project, pytester)
     assert summary["figures"]["single_stream"]["requests"] == 3
 
 
+@pytest.mark.parametrize("kind", ["AtOnce", "Later"])
+def test_an_engine_whose_submit_raises_loses_that_answer_alone(project, pytester, kind):
+    """Its contract forbids it; all the same nobody waits for ever, also where answers come in another thread."""
+    pytester.makepyfile(
+        choking="""
+        import threading
+        from concurrent.futures import Future
+        from pytest_llmeval.testing import FakeEngine
+
+        class AtOnce(FakeEngine):
+            def submit(self, request):
+                if request.task_id == "HumanEval/1":
+                    raise OSError("no route to the answer")
+                return super().submit(request)
+
+        class Later(AtOnce):
+            def submit(self, request):
+                answered, future = super().submit(request), Future()
+                threading.Timer(0.01, lambda: future.set_result(answered.result())).start()
+                return future
+        """
+    )
+    pytester.syspathinsert()
+    registry = f'[models.choking]\nmodel = "fake"\nkind = "choking:{kind}"\n'
+    asked = (LIMIT, "--llmeval-models=choking", "--llmeval-concurrency=1", "--llmeval-probe=off")
+    result = project(*asked, registry=registry)
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines([f"*{kind}.submit() raised OSError: no route to the answer*"])
+
+
 def test_a_fault_is_never_an_expected_failure(project):
     registry = '[models.mortal]\nmodel = "fake"\nengine = { dies_after = 0 }\n'
     result = project(LIMIT, "--llmeval-wrong=xfail", "--llmeval-models=mortal", registry=registry)
