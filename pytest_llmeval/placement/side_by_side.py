@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_until_done
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -58,6 +59,12 @@ class Seat:
     def idles(self) -> bool:
         """True while its engine is open for tests that have not come yet."""
         return self.need.kept and "settled_s" in self.times and not self.released.is_set()
+
+    @property
+    def is_leaving(self) -> bool:
+        """True from when its engine was let go until that is closed: who wants an engine then gets another."""
+        running = "from_s" in self.times and "to_s" not in self.times
+        return self.need.kept and self.released.is_set() and running
 
 
 class SideBySide:
@@ -122,18 +129,17 @@ class SideBySide:
         """
         seat = self._wanted(model)
         self.start()
-        while True:
-            try:
-                return seat.opened.result(timeout=WAIT_S)
-            except TimeoutError:
-                if seat.opened.done():
-                    raise
+        while not wait_until_done([seat.opened], timeout=WAIT_S).done:
             self._make_room_for(seat)
             self.tell(*self._told.get(model, (f"{model}: waiting", f"for {self._pool.described}")))
+        return seat.opened.result()
 
     def _wanted(self, model: str) -> Seat:
         with self._changed:
             seat = self._seats[model]
+            while seat.is_leaving:
+                self.tell(f"{model}: waiting", "for its engine to be closed and opened again")
+                self._changed.wait(WAIT_S)
             if "to_s" in seat.times and seat.need.kept and not seat.opened.exception():
                 seat = self._seats[model] = Seat(seat.need)  # its tests come again: open it again
                 self._line.insert(0, seat)
@@ -275,8 +281,8 @@ class SideBySide:
             self._note(seat, "finishing_s")
             self._work.finish(seat.model, timed=timed)
         finally:
-            self._note(seat, "to_s")
-            with self._changed:
+            with self._changed:  # all at once: whoever finds that it has ended may seat the model anew
+                self._note(seat, "to_s")
                 self._told.pop(seat.model, None)
                 self._running.pop(seat.model, None)
                 self._turns.leave(seat.model)
