@@ -179,16 +179,11 @@ class Pipeline:
             LLMEvalError: it could not be written.
         """
         future = batch.futures[name]
-        while True:
-            try:
-                record = self._store.get(future.result(timeout=WAIT_S))
-            except TimeoutError:
-                if future.done():
-                    raise
-                self._notify(*progress(batch))
-            else:
-                assert record is not None  # its future says that it is stored
-                return record
+        while not wait_until_done([future], timeout=WAIT_S).done:
+            self._notify(*progress(batch))
+        record = self._store.get(future.result())
+        assert record is not None  # its future says that it is stored
+        return record
 
     def probe(self, batch: Batch, count: int) -> list[Completion]:
         """Ask up to `count` of the tasks that were answered again, one at a time: single-stream timings.

@@ -39,7 +39,10 @@ class Parts:
             from pytest_llmeval.pipeline.pipeline import Pipeline
             from pytest_llmeval.run.watching import Watching
 
-            self.watching = Watching(self._run.store, self._run.options.telemetry_hz, self._environ_of)
+            run = self._run
+            self.watching = Watching(
+                run.store, run.options.telemetry_hz, self._environ_of, run.noting_what_is_not_written
+            )
             self.pipeline = Pipeline(
                 {
                     name: planned

@@ -226,7 +226,7 @@ class Run:
             state.fault = state.fault or str(error)
 
     def _write_manifest(self) -> None:
-        with self._noting_what_is_not_written(), self._writing_manifest:
+        with self.noting_what_is_not_written(), self._writing_manifest:
             self.store.write_json(MANIFEST, self.manifest())
 
     def wait(self, batch: Batch, name: RecordId) -> Record:
@@ -283,7 +283,9 @@ class Run:
         try:
             if timed and (batch := state.batch) and self.is_probed(model):
                 state.probe = self.parts.pipeline.probe(batch, self.options.probe)
-                self.store.write_json(f"engine/{file_name(model)}.probe.json", {"completions": state.probe})
+                with self.noting_what_is_not_written():
+                    probed = {"completions": state.probe}
+                    self.store.write_json(f"engine/{file_name(model)}.probe.json", probed)
         except EngineFault as error:
             self._blame(model, error)
         finally:
@@ -328,16 +330,17 @@ class Run:
         """Each document for itself: a full disk must not keep the Records before it from being reported."""
         self.ended_at = datetime.now()
         self._write_manifest()
-        with self._noting_what_is_not_written():
+        with self.noting_what_is_not_written():
             self.loaded = self._read_back()
             self.store.write_json(SUMMARY, asdict(self.loaded.summary))
-        with self._noting_what_is_not_written():
+        with self.noting_what_is_not_written():
             leaving.write_samples_results(self)
-        with self._noting_what_is_not_written():
+        with self.noting_what_is_not_written():
             self.store.close()
 
     @contextlib.contextmanager
-    def _noting_what_is_not_written(self) -> Iterator[None]:
+    def noting_what_is_not_written(self) -> Iterator[None]:
+        """A document that cannot be written is told at the end and fails the run, which goes on without it."""
         try:
             yield
         except (LLMEvalError, OSError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from pytest_llmeval.devices import SERVED_ELSEWHERE, device_count
 from pytest_llmeval.engines import Engine
@@ -23,9 +24,14 @@ class Watching:
         store: RunStore,
         rate_hz: float,
         environ_of: Callable[[str], Mapping[str, str]] = lambda model: os.environ,
+        noting: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """`environ_of` is what a model's host finds in its environment: it says which devices are the model's."""
+        """`environ_of` is what a model's host finds in its environment: it says which devices are the model's.
+
+        `noting` stands around what is written: a document that cannot be must not keep engines from being closed.
+        """
         self._environ_of = environ_of
+        self._noting = noting
         self._store = store
         self._rate_hz = rate_hz
         self._watches: dict[str, Watch] = {}
@@ -55,7 +61,8 @@ class Watching:
         if watch := self._watches.pop(model, None):
             telemetry = watch.close()
             left = {"telemetry": telemetry, "status": engine.status}
-            self._store.write_json(f"{FOLDER}/{file_name(model)}.json", left)
+            with self._noting():
+                self._store.write_json(f"{FOLDER}/{file_name(model)}.json", left)
 
 
 def target_of(spec: ModelSpec, engine: Engine, environ: Mapping[str, str] = os.environ) -> Target:

@@ -184,7 +184,7 @@ class Watch:
         costs = {name: dataclasses.asdict(cost) for name, cost in result.reading_costs.items()}
         share = {"sampler_share": result.sampler_share, "reading_costs": costs}
         self._write("end", not_available=result.why, errors=result.errors, **share)
-        with self._full_disk_noted():
+        with self._lock, self._full_disk_noted():  # an answer may come still, and be noted
             self._file.close()
         if self._nvml:
             self._nvml.close()

@@ -147,7 +147,7 @@ class ControllerRun(Run):
         return sorted((self.folder / RUNS).glob(f"*/{MANIFEST}"))
 
     def _write_down(self) -> None:
-        with self._noting_what_is_not_written():
+        with self.noting_what_is_not_written():
             self._put_together()
         super()._write_down()
 

@@ -74,3 +74,36 @@ def test_two_runs_at_once_share_a_reports_folder(project, pytester):
         assert len(list(read_records(folder / "results.jsonl"))) == 5
         assert (folder / "report.html").exists()
     assert Path("reports/latest").resolve() in [folder.resolve() for folder in folders]
+
+
+IN_THE_WAY = '''
+from pytest_llmeval.testing import FakeEngine
+
+class InTheWay(FakeEngine):
+    """Puts a folder where the run wants to write what was seen of it, and says on disk that it was closed."""
+
+    def __init__(self, spec, context):
+        super().__init__(spec, context)
+        self._run = context.log_path.parent.parent
+        (self._run / "telemetry" / f"{spec.name}.json").mkdir(parents=True)
+
+    def close(self):
+        (self._run / f"{self.spec.name} was closed").touch()
+'''
+
+
+@pytest.mark.parametrize("devices", [(), ("--llmeval-devices=auto",)], ids=["in a row", "placed"])
+@pytest.mark.parametrize("until", [(), ("-x",)], ids=["to the end", "ended early"])
+def test_telemetry_that_cannot_be_written_is_told_and_costs_nothing_else(project, pytester, devices, until):
+    pytester.makepyfile(in_the_way=IN_THE_WAY)
+    pytester.syspathinsert()
+    entry = 'model = "fake"\nkind = "in_the_way:InTheWay"\nengine = { solves = 1 }\n'
+    registry = f"[models.a]\n{entry}[models.b]\n{entry}"
+    asked = ("--llmeval-limit=2", "--llmeval-models=a,b", "--llmeval-probe=off")
+    result = project(*asked, *devices, *until, registry=registry)
+    result.assert_outcomes(passed=1 if until else 2, failed=1 if until else 2)
+    result.stdout.fnmatch_lines(["*leaderboard*", "*ERROR: *telemetry/a.json cannot be written: *"])
+    run = pytester.path / "reports/latest"
+    assert (run / "summary.json").exists()
+    assert (run / "a was closed").exists()
+    assert until or (run / "b was closed").exists()
