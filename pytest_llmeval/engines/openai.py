@@ -8,7 +8,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -26,6 +26,7 @@ from pytest_llmeval.engines.api.loop import LoopThread
 from pytest_llmeval.engines.api.server import Server
 from pytest_llmeval.engines.api.settings import Settings
 from pytest_llmeval.engines.tables import read_table
+from pytest_llmeval.engines.together import all_or_none
 from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.extensions import require, suggestion
 from pytest_llmeval.prompting.fitting import Piece
@@ -223,16 +224,6 @@ def listed_facts(told: Mapping[str, Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {key: told[key] for key in ("owned_by", "root") if isinstance(told.get(key), str)}
     window = told.get("max_model_len")
     return {**facts, "max_model_len": window} if type(window) is int and window > 0 else facts
-
-
-async def all_or_none(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """What all of them give; the first that fails calls the others off, which would keep places busy."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def client_library() -> ModuleType:

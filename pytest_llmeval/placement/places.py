@@ -11,6 +11,10 @@ from typing import Literal
 ELSEWHERE = "elsewhere"
 """The place of every model that takes none of the pool's: served by others, replayed, on the CPU beside GPUs."""
 
+# What a host on a core set finds in its environment: the cores that it binds itself to, and its part of the memory.
+CORES_VARIABLE = "PYTEST_LLMEVAL_CORES"
+MEMORY_SHARE_VARIABLE = "PYTEST_LLMEVAL_MEMORY_SHARE"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -110,8 +114,8 @@ class Pool:
     def _cores_environment(self, places: Sequence[Place]) -> dict[str, str]:
         cores = sorted(core for place in places for core in place.cores)
         return {
-            "PYTEST_LLMEVAL_CORES": ",".join(map(str, cores)),  # the host binds itself to them
-            "PYTEST_LLMEVAL_MEMORY_SHARE": f"{len(places) / len(self.places):.6f}",
+            CORES_VARIABLE: ",".join(map(str, cores)),
+            MEMORY_SHARE_VARIABLE: f"{len(places) / len(self.places):.6f}",
             "OMP_NUM_THREADS": str(min(len(place.cores) for place in places)),
             "VLLM_CPU_OMP_THREADS_BIND": "|".join(",".join(map(str, place.cores)) for place in places),
         }

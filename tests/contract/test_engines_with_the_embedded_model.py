@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.schema import ModelSpec, PromptStyle
 from pytest_llmeval.testing import GenerationContract, humaneval_requests, variant
 
@@ -24,6 +25,11 @@ class TestVLLM(GenerationContract):
     @classmethod
     def broken_spec(cls, spec, tmp_path_factory):
         return replace(spec, model=str(tmp_path_factory.mktemp("no-weights")))
+
+    def test_a_refused_request_is_nobodys_company(self, engine, requests):
+        refused = variant(requests[0], 0, stop=("",))
+        assert isinstance(engine.submit(refused).exception(self.answer_timeout_s), EngineFault)
+        assert self.answers(engine, requests[:1])[0].timing.concurrency == 1
 
 
 class TestTransformers(GenerationContract):

@@ -64,6 +64,9 @@ def test_it_answers_refuses_and_outlives_the_death_of_its_core(tmp_path):
         assert long.cut.tokens_before == 5101
         assert len(long.windows) == long.cut.windows == 4
         assert long.completion_tokens == sum(window.completion_tokens for window in long.windows)
+        assert long.timing.concurrency == 4, (
+            "each window is a request of its own to vLLM, as in the other driver"
+        )
         with pytest.raises(EngineFault, match=r"prompt too long: .*needs 5101 tokens"):
             engine.submit(uncut(request(0, LONG, "refused"))).result(60)
         engine.reset_cache()

@@ -67,7 +67,13 @@ ALLOWED: dict[str, set[str]] = {
 JOINERS = {"workers", "run", "collection", "items", "gating", "hooks", "report"}
 HEAVY = {"torch", "vllm", "transformers"}
 RAYS_ROOM = "ray_cluster"
-HOST_ONLY = {"vllm_drivers.py", "vllm_facts.py", "transformers_driver.py", "transformers_steps.py"}
+HOST_ONLY = {
+    "vllm_drivers.py",
+    "vllm_facts.py",
+    "vllm_requests.py",
+    "transformers_driver.py",
+    "transformers_steps.py",
+}
 
 
 def room_of(path: Path) -> str:

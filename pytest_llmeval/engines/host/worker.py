@@ -25,12 +25,12 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from pytest_llmeval.engines.host import protocol
+from pytest_llmeval.placement.places import CORES_VARIABLE
 from pytest_llmeval.schema import MemoryBreakdown, ModelSpec, Request
 
 __all__ = ["Driver", "Inbox", "Loaded", "Outbox"]
 
 HEARTBEAT_S = 1.0
-CORES = "PYTEST_LLMEVAL_CORES"
 KEEPER = ("/bin/sh", "-c", "read nothing; kill -KILL 0")  # 0: everybody in its group, itself included
 
 Inbox = queue.SimpleQueue[Request | protocol.ResetCache | protocol.Cancel]
@@ -141,7 +141,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for pytest, which then closes the socket
     to_pytest, lifeline, driver = sys.argv[1:]
     start_keeper(int(lifeline))
-    keep_to_cores(os.environ.get(CORES, ""))
+    keep_to_cores(os.environ.get(CORES_VARIABLE, ""))
     wire = Wire(int(to_pytest))
     try:
         _run(wire, driver)

@@ -1,4 +1,4 @@
-"""Models that are let go and wanted again: who has the engine of whom. The work here is none; runs are real elsewhere."""
+"""Models that are let go and wanted again. The work here is none; real runs are in integration/."""
 
 from __future__ import annotations
 
