@@ -8,7 +8,8 @@ difficulty nor lengths that alternate end up in one part.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 def deal(names: Iterable[str], parts: int, salt: str = "") -> dict[str, int]:
@@ -19,6 +20,22 @@ def deal(names: Iterable[str], parts: int, salt: str = "") -> dict[str, int]:
     start = _hash(salt) % parts
     ranked = sorted(set(names), key=lambda name: (_hash(f"{salt}\0{name}"), name))
     return {name: (start + place) % parts + 1 for place, name in enumerate(ranked)}
+
+
+def rows_of(asked: Mapping[str, Iterable[tuple[str, str]]]) -> list[dict[str, Any]]:
+    """What models are asked, as manifests hold it: a row for each list of problems, with the models that share it.
+
+    Args:
+        asked: model → (problem set, task id) of its problems.
+    """
+    rows: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for model, problems in asked.items():
+        by_set: dict[str, list[str]] = {}
+        for problem_set, task_id in problems:
+            by_set.setdefault(problem_set, []).append(task_id)
+        for problem_set, tasks in by_set.items():
+            rows.setdefault((problem_set, tuple(tasks)), []).append(model)
+    return [{"models": models, "problem_set": name, "tasks": tasks} for (name, tasks), models in rows.items()]
 
 
 def _hash(text: str) -> int:

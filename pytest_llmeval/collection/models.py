@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 import pytest
 
 from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.extensions import suggestion
 from pytest_llmeval.run import Run
 
 
@@ -45,11 +45,9 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _did_you_mean(name: str, run: Run) -> str:
-    close = get_close_matches(name, run.specs, n=1, cutoff=0.7)
-    hint = f"; did you mean {close[0]}?" if close else "."
     if run.options.samples:
         return f". {run.options.samples} takes the place of the registry's models: its own name is samples"
-    return f"{hint} {run.options.registry} has: {', '.join(run.specs)}"
+    return f"{suggestion(name, run.specs) or '.'} {run.options.registry} has: {', '.join(run.specs)}"
 
 
 def take_deselected_models(config: pytest.Config, run: Run) -> set[str]:
@@ -61,10 +59,9 @@ def take_deselected_models(config: pytest.Config, run: Run) -> set[str]:
     given = list(config.option.deselect or [])
     names = {entry for entry in given if entry in run.specs}
     for entry in given:
-        if entry not in names and _looks_like_a_name(config, entry):
-            close = get_close_matches(entry, run.specs, n=1, cutoff=0.7)
-            if close:
-                raise ConfigurationError(f"--deselect {entry}: no such model; did you mean {close[0]}?")
+        meant = suggestion(entry, run.specs)
+        if entry not in names and meant and _looks_like_a_name(config, entry):
+            raise ConfigurationError(f"--deselect {entry}: no such model{meant}")
     config.option.deselect = [entry for entry in given if entry not in names]
     return names
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.gate.conditions import differences
-from pytest_llmeval.gate.figures import ModelFigures, RunFigures, Tally, Task, in_order
+from pytest_llmeval.gate.figures import ModelFigures, RunFigures, Tally, Task
 from pytest_llmeval.gate.reading import read_run
+from pytest_llmeval.schema import natural_order
 from pytest_llmeval.store import RESULTS
 from pytest_llmeval.store.packed import SUFFIX
 
@@ -131,7 +132,7 @@ def _model_document(figures: ModelFigures) -> dict[str, Any]:
 
 def _tallies_document(figures: ModelFigures) -> dict[str, dict[str, list[Any]]]:
     document: dict[str, dict[str, list[Any]]] = {}
-    for task in sorted(figures.tallies, key=in_order):
+    for task in sorted(figures.tallies, key=natural_order):
         document.setdefault(task.problem_set, {})[task.task_id] = list(figures.tallies[task])
     return document
 

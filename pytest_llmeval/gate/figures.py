@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 FAULTED = "faulted"
 UNAVAILABLE = "unavailable"
@@ -16,12 +15,6 @@ class Task(NamedTuple):
 
     problem_set: str
     task_id: str
-
-
-def in_order(task: Task) -> list[Any]:
-    """Sorts HumanEval/9 before HumanEval/10."""
-    parts = re.split(r"(\d+)", task.task_id)
-    return [task.problem_set, [int(part) if part.isdecimal() else part for part in parts]]
 
 
 class Tally(NamedTuple):

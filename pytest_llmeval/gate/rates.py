@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
-from pytest_llmeval.gate.figures import Tallies, Tally, Task, in_order
+from pytest_llmeval.gate.figures import Tallies, Tally, Task
 from pytest_llmeval.gate.findings import Conclusion, Evidence, Finding, Judged
 from pytest_llmeval.gate.paired import Interval, Pair, interval, mean_difference, permutation, tango
 from pytest_llmeval.gate.rules import RateRule
+from pytest_llmeval.schema import natural_order
 
 NAMED_PROBLEMS = 20
 MOST_SAMPLES, MOST_PROBLEMS = 200, 10_000  # nobody will take more of either
@@ -112,7 +113,7 @@ def changed_problems(
     def change(task: Task) -> float:
         return share.good(after[task]) / after[task].n - share.good(before[task]) / before[task].n
 
-    changes = {task: change(task) for task in sorted(common, key=in_order)}
+    changes = {task: change(task) for task in sorted(common, key=natural_order)}
     worse = sorted((t for t, c in changes.items() if c < 0), key=lambda t: changes[t])
     better = sorted((t for t, c in changes.items() if c > 0), key=lambda t: -changes[t])
     return {"worse": [t.task_id for t in worse], "better": [t.task_id for t in better]}

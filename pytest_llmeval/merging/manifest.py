@@ -7,7 +7,8 @@ from typing import Any
 
 from pytest_llmeval.merging.records import Held
 from pytest_llmeval.merging.sources import Source, models_of, that_tried, unlike_conditions
-from pytest_llmeval.schema import SCHEMA_VERSION, RecordId
+from pytest_llmeval.schema import SCHEMA_VERSION, RecordId, natural_order
+from pytest_llmeval.shards import rows_of
 
 OF_ALL = ("versions", "machine", "concurrency", "scoring", "seed", "item_passes")
 PART_OF = ("run_id", "started_at", "ended_at", "shard", "machine", "versions")
@@ -71,7 +72,7 @@ def missing_of(model: str, sources: Sequence[Source], held: Held) -> list[Record
 
 def _planned(model: str, sources: Sequence[Source], held: Held) -> list[RecordId]:
     planned = {name for source in sources for name in source.planned(model)}
-    return sorted(planned | {name for name in held if name.model == model})
+    return sorted(planned | {name for name in held if name.model == model}, key=natural_order)
 
 
 def _missing_shards(sources: Sequence[Source], missing: Mapping[str, Sequence[RecordId]]) -> list[str]:
@@ -88,14 +89,7 @@ def _missing_shards(sources: Sequence[Source], missing: Mapping[str, Sequence[Re
 
 
 def _rows(names: Mapping[str, Iterable[RecordId]]) -> list[dict[str, Any]]:
-    rows: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for model, of_model in names.items():
-        by_set: dict[str, list[str]] = {}
-        for name in of_model:
-            by_set.setdefault(name.problem_set, []).append(name.task_id)
-        for problem_set, tasks in by_set.items():
-            rows.setdefault((problem_set, tuple(tasks)), []).append(model)
-    return [{"models": models, "problem_set": name, "tasks": tasks} for (name, tasks), models in rows.items()]
+    return rows_of({model: [name[1:] for name in of_model] for model, of_model in names.items()})
 
 
 # ------------------------------------------------------------------------------------------ of one model

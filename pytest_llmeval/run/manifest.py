@@ -14,6 +14,7 @@ from pytest_llmeval.keys.settings import installed
 from pytest_llmeval.prompting.styles import settled, template_hash
 from pytest_llmeval.redaction import redacted
 from pytest_llmeval.schema import ModelSpec, Task
+from pytest_llmeval.shards import rows_of
 
 # Whatever takes part in a score or a timing.
 PACKAGES = (
@@ -62,15 +63,9 @@ def describe_plan(spec: ModelSpec, tasks: Iterable[Task]) -> list[dict[str, Any]
 
 
 def describe_planned(whole: Mapping[str, Iterable[Task]]) -> list[dict[str, Any]]:
-    """Every problem that is to be asked, by all shards together: else nobody could say what is missing.
-
-    A row for each list of problems, with the models that are asked it.
-    """
-    rows: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for model, tasks in whole.items():
-        by_set: dict[str, list[str]] = {}
-        for task in tasks:
-            by_set.setdefault(task.problem.problem_set, []).append(task.problem.task_id)
-        for name, ids in by_set.items():
-            rows.setdefault((name, tuple(ids)), []).append(model)
-    return [{"models": models, "problem_set": name, "tasks": ids} for (name, ids), models in rows.items()]
+    """Every problem that is to be asked, by all shards together: else nobody could say what is missing."""
+    problems = {
+        model: [(task.problem.problem_set, task.problem.task_id) for task in tasks]
+        for model, tasks in whole.items()
+    }
+    return rows_of(problems)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from pytest_llmeval.schema import (
     Record,
     RecordId,
     Sample,
+    natural_order,
 )
 from pytest_llmeval.serving import measurements
 from pytest_llmeval.serving.measurements import Measurement
@@ -106,7 +106,7 @@ class LoadedRun:
     @cached_property
     def problems(self) -> tuple[tuple[str, str], ...]:
         """(problem set, task id) of every problem with a Record, in natural order."""
-        return tuple(sorted({(name.problem_set, name.task_id) for name in self.records}, key=_natural))
+        return tuple(sorted({(name.problem_set, name.task_id) for name in self.records}, key=natural_order))
 
     def of(self, model: str, problem_set: str | None = None) -> Iterator[Record]:
         """A model's Records, of one problem set or of all, without their texts."""
@@ -291,9 +291,3 @@ def _row(record: Record, sample: Sample) -> dict[str, Any]:
         "concurrency": timing and timing.concurrency,
         "judging_s": verdict.wall_s,
     }
-
-
-def _natural(name: tuple[str, str]) -> list[tuple[int, str]]:
-    """HumanEval/2 before HumanEval/10."""
-    parts = re.split(r"(\d+)", "/".join(name))
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]

@@ -31,6 +31,7 @@ from pytest_llmeval.schema.tasks import (
     Request,
     Span,
     Task,
+    natural_order,
 )
 from pytest_llmeval.schema.words import (
     AnswerForm,
@@ -71,4 +72,5 @@ __all__ = [
     "Timing",
     "TruncationPolicy",
     "Verdict",
+    "natural_order",
 ]

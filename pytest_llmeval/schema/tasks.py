@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -95,3 +96,9 @@ class Request:
     sampling: Sampling
     sample_index: int = 0
     token_times: bool = False
+
+
+def natural_order(name: Iterable[str]) -> list[tuple[int, str]]:
+    """Sorts names, as (problem set, task id), by the numbers in them: HumanEval/9 before HumanEval/10."""
+    parts = re.split(r"(\d+)", "/".join(name))
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]

@@ -45,7 +45,7 @@ def test_a_deselected_model_is_counted_as_deselected(project):
 def test_a_misspelt_model_is_an_error_that_suggests_the_right_one(project):
     result = project("--deselect", "waek")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*--deselect waek: no such model; did you mean weak[?]"])
+    result.stderr.fnmatch_lines(["*--deselect waek: no such model; did you mean 'weak'[?]"])
 
 
 def test_deselecting_by_node_id_works_as_in_pytest(project):
@@ -56,7 +56,7 @@ def test_deselecting_by_node_id_works_as_in_pytest(project):
 def test_a_glob_that_matches_nothing_is_an_error(project):
     result = project("--llmeval-models", "goood")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*no model matches 'goood'; did you mean good[?]*"])
+    result.stderr.fnmatch_lines(["*no model matches 'goood'; did you mean 'good'[?]*"])
 
 
 def test_limit_takes_the_first_problems(project):

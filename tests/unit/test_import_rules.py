@@ -46,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "runs": {"devices", "engines", "metrics", "serving", "store", "telemetry"},
     "keys": {"devices", "options", "prompting"},
     "shards": set(),
-    "merging": {"keys", "runs", "store"},  # makes one run's folder of several
+    "merging": {"keys", "runs", "shards", "store"},  # makes one run's folder of several
     "serving": {
         "devices",
         "engines",
