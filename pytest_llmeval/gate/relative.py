@@ -126,7 +126,8 @@ def within_limit(rule: RelativeRule, measure: Measure, value: float) -> str:
 def number(value: float, measure: Measure) -> str:
     if measure.unit == "bytes":
         return f"{value / 2**30:.2f} GiB"
-    return f"{value:.4g} {measure.unit}"
+    # A GPU's batch gives tens of thousands of tokens a second, which .4g would write as 2.346e+04.
+    return f"{value:.4g} {measure.unit}" if value < 1000 else f"{value:.0f} {measure.unit}"
 
 
 def _shift(measure: Measure, before: Sequence[float], after: float) -> str:

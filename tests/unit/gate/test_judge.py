@@ -42,6 +42,14 @@ def test_a_speed_within_what_runs_vary_by_is_unchanged():
     assert "2 s → 2.03 s (+1.5 %), runs vary by 0.8 % (5 runs)" in finding.says
 
 
+def test_speeds_of_a_gpus_batch_are_written_in_digits():
+    fast = [figures(measures={"batch_speed": 23_456.7 + n}) for n in range(5)]
+    finding = verdict(figures(measures={"batch_speed": 999.94}), *fast, rules={"batch_speed": {"min": 500}})
+    assert "wall time 23459 tok/s → 999.9 tok/s (-95.7 %)" in finding["batch_speed"].says
+    broken = verdict(figures(measures={"batch_speed": 11_999.6}), rules={"batch_speed": {"min": 20_000}})
+    assert broken["batch_speed"].says.endswith("is 12000 tok/s, below its limit of 20000 tok/s")
+
+
 def test_a_slowdown_beyond_noise_and_threshold_is_a_regression():
     assert verdict(timed(2.4), *map(timed, TIMES))["response_time"].conclusion is Conclusion.REGRESSED
     assert verdict(timed(1.6), *map(timed, TIMES))["response_time"].conclusion is Conclusion.IMPROVED
