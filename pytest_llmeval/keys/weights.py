@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pytest_llmeval.devices import SERVED_ELSEWHERE
 from pytest_llmeval.schema import ModelSpec
 
 WHOLE_BYTES = 32 << 20  # files up to this size are hashed whole
@@ -24,6 +25,8 @@ def identify(spec: ModelSpec) -> dict[str, Any]:
     machine's cache, None where nothing is cached. Anything else (the name a server gives a model) is only a name.
     """
     path = Path(spec.model)
+    if spec.kind in SERVED_ELSEWHERE:
+        return {"model": spec.model, "revision": spec.revision, "commit": None}
     if path.is_file():
         return {"file": _digest([path], path.parent)}
     if path.is_dir():

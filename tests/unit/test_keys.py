@@ -132,6 +132,17 @@ def test_a_changed_block_of_a_large_file_is_seen(weights, position):
     assert told(weights) != before
 
 
+def test_what_a_server_calls_a_model_is_a_name_whatever_lies_here_under_it(tmp_path, monkeypatch):
+    (tmp_path / "org/name").mkdir(parents=True)
+    (tmp_path / "org/name/notes.txt").write_text("not its weights")
+    cached = tmp_path / "models--org--name/refs/main"
+    cached.parent.mkdir(parents=True)
+    cached.write_text("c0ffee")
+    monkeypatch.chdir(tmp_path)
+    spec = ModelSpec("m", "org/name", kind="openai", environment={"HF_HUB_CACHE": str(tmp_path)})
+    assert identify(spec) == {"model": "org/name", "revision": None, "commit": None}
+
+
 def test_a_hub_model_is_known_by_the_commit_in_the_cache(tmp_path):
     spec = replace(SPEC, environment={"HF_HUB_CACHE": str(tmp_path)})
     assert identify(spec) == {"model": "org/name", "revision": None, "commit": None}
