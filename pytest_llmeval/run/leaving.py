@@ -27,7 +27,7 @@ def manifest_of(run: Run) -> dict[str, Any]:
         "run_id": run.folder.name,
         "started_at": run.started_at.astimezone().isoformat(timespec="seconds"),
         "ended_at": run.ended_at and run.ended_at.astimezone().isoformat(timespec="seconds"),
-        "versions": run._versions,
+        "versions": run.versions,
         "machine": machine(),
         "sandbox": run.parts.describe_sandbox(),
         "ray": run.machines.on_ray.describe() if run.machines.on_ray else None,

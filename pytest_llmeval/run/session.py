@@ -137,7 +137,7 @@ class Run:
         """An item is about to be set up."""
 
     @cached_property
-    def _versions(self) -> dict[str, str]:
+    def versions(self) -> dict[str, str]:
         """Asked for once: the manifest is written whenever a model opens."""
         return installed_versions()
 
