@@ -13,7 +13,7 @@ from pytest_llmeval.gate.conditions import conditions_of, digest, settings_of
 from pytest_llmeval.gate.figures import FAULTED, ModelFigures, RunFigures, Tally, Task
 from pytest_llmeval.gate.measures import measures_of
 from pytest_llmeval.schema import Outcome, Prompt, Record
-from pytest_llmeval.store import MANIFEST, RESULTS, SUMMARY, file_name, located, read_records
+from pytest_llmeval.store import MANIFEST, RESULTS, SUMMARY, file_name, located, read_document, read_records
 
 
 class Seen(NamedTuple):
@@ -37,7 +37,7 @@ def read_run(folder: Path, results: Path | None = None) -> RunFigures:
 
     Raises:
         ConfigurationError: there are no Records.
-        LLMEvalError: a line is not a Record.
+        LLMEvalError: a line is not a Record, or another file is damaged.
     """
     results = located(results or folder / RESULTS)
     if not results.is_file():
@@ -56,11 +56,9 @@ def read_run(folder: Path, results: Path | None = None) -> RunFigures:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}  # a run that was killed has none
-    return document if isinstance(document, dict) else {}
+    """One of the run's documents; empty where there is none, as of a run that was killed."""
+    document: dict[str, Any] = read_document(path, dict[str, Any]) if path.is_file() else {}
+    return document
 
 
 def _model(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.errors import ConfigurationError, LLMEvalError
 from pytest_llmeval.gate.baseline import Baseline, join, load_baseline, write_baseline
 from pytest_llmeval.gate.conditions import without_folder
 from pytest_llmeval.gate.figures import ModelFigures, RunFigures, Tally, Task
@@ -210,3 +210,12 @@ def test_answers_that_are_begun_otherwise_are_asked_otherwise():
         for prompt in (plain, replace(plain, assistant_prefill="```python\n"))
     ]
     assert asked[0].prompt != asked[1].prompt
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "summary.json", "telemetry/m.json", "engine/m.probe.json"])
+def test_what_was_copied_in_part_is_not_taken_for_what_was_not_measured(tmp_path, name):
+    folder = write_run(tmp_path / "run", [Record("m", "s", "t", Prompt(PromptStyle.CHAT, "p"), ())])
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text('{"models": {"m"')
+    with pytest.raises(LLMEvalError, match=f"{name} is damaged .*: copy the run once more"):
+        read_run(folder)
