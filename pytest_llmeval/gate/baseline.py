@@ -13,7 +13,7 @@ from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.gate.conditions import differences
 from pytest_llmeval.gate.figures import ModelFigures, RunFigures, Tally, Task
 from pytest_llmeval.gate.reading import read_run
-from pytest_llmeval.schema import natural_order
+from pytest_llmeval.schema.tasks import natural_order
 from pytest_llmeval.store import RESULTS
 from pytest_llmeval.store.packed import SUFFIX
 

@@ -12,7 +12,7 @@ from pytest_llmeval.gate.figures import Tallies, Tally, Task
 from pytest_llmeval.gate.findings import Conclusion, Evidence, Finding, Judged
 from pytest_llmeval.gate.paired import Interval, Pair, interval, mean_difference, permutation, tango
 from pytest_llmeval.gate.rules import RateRule
-from pytest_llmeval.schema import natural_order
+from pytest_llmeval.schema.tasks import natural_order
 
 NAMED_PROBLEMS = 20
 MOST_SAMPLES, MOST_PROBLEMS = 200, 10_000  # nobody will take more of either

@@ -7,7 +7,8 @@ from typing import Any
 
 from pytest_llmeval.merging.records import Held
 from pytest_llmeval.merging.sources import Source, models_of, that_tried, unlike_conditions
-from pytest_llmeval.schema import SCHEMA_VERSION, RecordId, natural_order
+from pytest_llmeval.schema import SCHEMA_VERSION, RecordId
+from pytest_llmeval.schema.tasks import natural_order
 from pytest_llmeval.shards import rows_of
 
 OF_ALL = ("versions", "machine", "concurrency", "scoring", "seed", "item_passes")

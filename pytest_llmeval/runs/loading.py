@@ -28,8 +28,8 @@ from pytest_llmeval.schema import (
     Record,
     RecordId,
     Sample,
-    natural_order,
 )
+from pytest_llmeval.schema.tasks import natural_order
 from pytest_llmeval.serving import measurements
 from pytest_llmeval.serving.measurements import Measurement
 from pytest_llmeval.store import (

@@ -31,7 +31,6 @@ from pytest_llmeval.schema.tasks import (
     Request,
     Span,
     Task,
-    natural_order,
 )
 from pytest_llmeval.schema.words import (
     AnswerForm,
@@ -72,5 +71,4 @@ __all__ = [
     "Timing",
     "TruncationPolicy",
     "Verdict",
-    "natural_order",
 ]

@@ -112,7 +112,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Hashes of everything that decided a Sample's text, its verdict and its times; see `keys.py`.
+    """Hashes of everything that decided a Sample's text, its verdict and its times; see docs/resume.md.
 
     Where two Samples have the same key, one may stand for the other. Empty: not known.
     """

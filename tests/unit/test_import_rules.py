@@ -58,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
     "interrupts": set(),
     "parsing": set(),
     "__main__": set(),  # commands are named, and imported when called
-    "gate": {"metrics", "registry", "store"},  # judges what runs left on disk; gating.py joins it to pytest
+    "gate": {"metrics", "registry", "store"},  # judges what runs left on disk; gating/ joins it to pytest
     # Each is imported when it is called; options know which pytest is too old.
     "commands": {"devices", "options", "registry", "sandbox"},
     "testing": {"engines", "problems", "store"},
