@@ -19,6 +19,7 @@ from pytest_llmeval.merging.records import Doubles, collect_records
 from pytest_llmeval.merging.sources import Source, read_sources
 from pytest_llmeval.schema import PassRule
 from pytest_llmeval.store import (
+    GENERATIONS,
     MANIFEST,
     RESULTS,
     Predictions,
@@ -60,6 +61,9 @@ def _merge(folder: Path, sources: Sequence[Source]) -> None:
     store = RunStore(folder, predictions, rule, packed)
     try:
         merge_into(store, sources)
+        for source in sources:  # whoever resumes finds what was answered and not judged, and how all was asked
+            if (path := located(source.folder / GENERATIONS)).is_file():
+                store.copy_generations(path)
     finally:
         store.close()
 

@@ -94,16 +94,15 @@ class RunStore:
             with explained(self.folder):
                 self._write_prediction(record)
 
-    def adopt_generations(self, path: Path) -> None:
-        """Take over another file's Completions and remove it.
+    def copy_generations(self, path: Path) -> None:
+        """Append another file's Completions to generations.jsonl.
 
         Raises:
-            LLMEvalError: they cannot be written here; the file is kept then.
+            LLMEvalError: they cannot be read, or not be written here.
         """
         with opened(path) as lines:
             for _, line in whole_lines(lines):
                 self._generations.append(line)
-        path.unlink()
 
     def get(self, name: RecordId) -> Record | None:
         """The Record of that name, read back from disk; None where it is not finished."""

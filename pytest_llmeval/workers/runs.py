@@ -174,6 +174,7 @@ class ControllerRun(Run):
     def _keep_once(self, home: Path) -> None:
         """The worker's Records are in the run's own files now."""
         if (path := located(home / GENERATIONS)).is_file():
-            self.store.adopt_generations(path)
+            self.store.copy_generations(path)
+            path.unlink()
         located(home / RESULTS).unlink(missing_ok=True)
         shutil.rmtree(home / PREDICTIONS, ignore_errors=True)

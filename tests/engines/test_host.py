@@ -24,6 +24,7 @@ from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.schema import ModelSpec, Prompt, PromptStyle, Request, Sampling
 
 HERE = Path(__file__).parent
+PATIENCE_S = 60.0  # on a loaded machine; nothing here waits that long otherwise
 ENVIRONMENT = {"PYTHONPATH": str(HERE)}
 DRIVER = "drivers:EchoDriver"
 
@@ -32,9 +33,9 @@ def request(text: str) -> Request:
     return Request(f"id of {text!r}", "task", Prompt(PromptStyle.COMPLETION, text), Sampling())
 
 
-def gone(pid: int, within_s: float = 5.0) -> bool:
+def gone(pid: int) -> bool:
     """True once a process has ended (a zombie has)."""
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
             if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
@@ -50,7 +51,7 @@ def engine(tmp_path):
     """Makes hosted engines with the echo driver and closes them."""
     made: list[HostedEngine] = []
 
-    def make(model: str = "echo", timeout_s: float = 60.0, silence_s: float = 600.0) -> HostedEngine:
+    def make(model: str = "echo", timeout_s: float = PATIENCE_S, silence_s: float = 600.0) -> HostedEngine:
         context = EngineContext(tmp_path / "engine.log", timeout_s, silence_s)
         spec = ModelSpec("m", model, engine={"marker": str(tmp_path / "died once")})
         made.append(HostedEngine(spec, context, driver=DRIVER, environment=ENVIRONMENT))
@@ -70,7 +71,7 @@ def test_answers_come_back_to_the_request_that_asked(engine):
     info = one.load(nothing)
     texts = ["a", "\ud800\x00\u202e", "x" * 200_000]
     futures = [one.submit(request(text)) for text in texts]
-    assert [future.result(10).text for future in futures] == texts
+    assert [future.result(PATIENCE_S).text for future in futures] == texts
     assert info.load_s is not None
 
 
@@ -82,7 +83,7 @@ def test_closing_ends_the_host_and_its_children(engine):
     assert gone(one.pid)
     assert gone(grandchild)
     with pytest.raises(EngineFault, match="the engine was closed"):
-        pending.result(5)
+        pending.result(PATIENCE_S)
     one.close()  # may be called twice
 
 
@@ -90,8 +91,8 @@ def test_a_refused_request_leaves_the_engine_alive(engine):
     one = engine()
     one.load(nothing)
     with pytest.raises(EngineFault, match="too long"):
-        one.submit(request("refuse")).result(10)
-    assert one.submit(request("again")).result(10).text == "again"
+        one.submit(request("refuse")).result(PATIENCE_S)
+    assert one.submit(request("again")).result(PATIENCE_S).text == "again"
 
 
 def test_a_model_that_does_not_load_is_told_in_its_own_words_with_the_log(engine):
@@ -119,10 +120,10 @@ def test_secrets_are_in_no_message_and_in_no_log(tmp_path, monkeypatch):
 def test_an_engine_that_died_is_started_again_and_answers_what_was_left(engine):
     one = engine()
     grandchild = one.load(nothing).facts["grandchild"]
-    before = one.submit(request("before")).result(10)
+    before = one.submit(request("before")).result(PATIENCE_S)
     left = [one.submit(request(text)) for text in ("die once", "b", "c")]
-    assert [future.result(60).text for future in left] == ["die once", "b", "c"]
-    after = one.submit(request("after")).result(10)
+    assert [future.result(PATIENCE_S).text for future in left] == ["die once", "b", "c"]
+    after = one.submit(request("after")).result(PATIENCE_S)
     assert gone(grandchild)
     disturbed = [bool(answer.timing.disturbed) for answer in (before, *(f.result() for f in left), after)]
     assert disturbed == [False, True, True, True, False]
@@ -134,16 +135,16 @@ def test_a_second_death_fails_what_is_pending_and_what_comes_after(engine):
     one = engine()
     one.load(nothing)
     answered, pending = one.submit(request("a")), one.submit(request("hang"))
-    assert answered.result(10).text == "a"
+    assert answered.result(PATIENCE_S).text == "a"
     with pytest.raises(EngineFault, match="SIGKILL") as error:
-        one.submit(request("die")).result(60)
+        one.submit(request("die")).result(PATIENCE_S)
     assert "died before (the engine host died (signal SIGKILL)) and was started again once" in str(
         error.value
     )
     with pytest.raises(EngineFault, match="the engine host died"):
-        pending.result(10)
+        pending.result(PATIENCE_S)
     with pytest.raises(EngineFault):
-        one.submit(request("b")).result(10)
+        one.submit(request("b")).result(PATIENCE_S)
     assert answered.result().text == "a"
     assert gone(one.pid)
 
@@ -154,22 +155,23 @@ def test_an_engine_that_gives_no_sign_of_life_is_ended_and_not_started_again(eng
     one = engine(silence_s=1.5)
     one.load(nothing)
     with pytest.raises(
-        EngineFault, match=r"hangs: no sign of life for \d s while requests wait; --llmeval-hang"
+        EngineFault, match=r"hangs: no sign of life for \d+ s while requests wait; --llmeval-hang"
     ):
-        one.submit(request(text)).result(60)
+        one.submit(request(text)).result(PATIENCE_S)
     assert gone(one.pid)
     assert not one.status.notes
 
 
 def test_silence_is_no_trouble_where_nobody_waits(engine):
-    """A cancelled request is nobody's."""
-    one = engine(silence_s=1.5)
+    """A cancelled request is nobody's. The limit is one that a starved machine does not pass by itself."""
+    silence_s = 5.0
+    one = engine(silence_s=silence_s)
     one.load(nothing)
     nobodys = one.submit(request("hang"))
     assert nobodys.cancel()
-    quiet_until = time.monotonic() + 2.5
+    quiet_until = time.monotonic() + silence_s + 1.0
     while time.monotonic() < quiet_until:
-        assert one.submit(request(f"{time.monotonic()}")).result(10)
+        assert one.submit(request(f"{time.monotonic()}")).result(PATIENCE_S)
     assert nobodys.cancelled()
     assert not one.status.trouble
 
@@ -179,21 +181,21 @@ def test_a_host_that_dies_before_it_was_asked_is_replaced(engine):
     os.kill(one.pid, signal.SIGKILL)
     assert gone(one.pid)
     one.load(nothing)
-    assert one.submit(request("a")).result(10).text == "a"
+    assert one.submit(request("a")).result(PATIENCE_S).text == "a"
 
 
 def test_a_host_whose_forked_children_live_on_is_known_to_be_dead(engine):
     one = engine()
     one.load(nothing)
     with pytest.raises(EngineFault, match=r"the engine host died \(signal SIGKILL\)"):
-        one.submit(request("fork and die")).result(60)
+        one.submit(request("fork and die")).result(PATIENCE_S)
 
 
 def test_a_host_that_says_nonsense_is_not_said_to_have_run_out_of_memory(engine):
     one = engine()
     one.load(nothing)
     with pytest.raises(EngineFault, match="what the engine host said was not understood") as error:
-        one.submit(request("babble")).result(60)
+        one.submit(request("babble")).result(PATIENCE_S)
     assert "out-of-memory" not in str(error.value)
 
 
@@ -206,7 +208,7 @@ def test_an_engine_that_cannot_be_started_again_leaves_nobody_waiting(tmp_path):
     one.load(nothing)
     shutil.rmtree(tmp_path / "run")
     with pytest.raises(EngineFault, match=r"m\.log cannot be read: No such file") as error:
-        one.submit(request("die")).result(60)
+        one.submit(request("die")).result(PATIENCE_S)
     assert "It could not be started again: no engine host could be started: " in str(error.value)
     assert "died before" not in str(error.value)
     one.close()
@@ -251,7 +253,7 @@ def test_a_death_that_is_told_at_the_end_of_loading_is_counted_once(tmp_path):
 
     first.dead.is_set = is_set
     one.load(nothing)
-    assert one.submit(request("a")).result(60).text == "a"
+    assert one.submit(request("a")).result(PATIENCE_S).text == "a"
     assert len(launcher.hosts) == 2
     one.close()
 
@@ -267,7 +269,7 @@ def test_a_host_tells_why_it_failed_and_ends_its_group_where_its_log_takes_nothi
     with ours, ours.makefile("rb") as said:
         messages = [protocol.decode(line) for line in said]
     assert protocol.Failed("ModuleNotFoundError: No module named 'nowhere'") in messages
-    assert host.wait(30) == -signal.SIGKILL
+    assert host.wait(PATIENCE_S) == -signal.SIGKILL
     os.close(lifeline)
 
 
@@ -333,6 +335,14 @@ except EngineFault as fault:
 """
 
 
+def remove(cgroup: Path) -> None:
+    """The kernel lets go of a cgroup when the last of its processes is gone, which may be a moment later."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (cgroup / "cgroup.procs").read_text() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    cgroup.rmdir()
+
+
 @pytest.fixture
 def small_container():
     """A memory cgroup of a quarter of a gigabyte; its file that takes a process in."""
@@ -350,7 +360,7 @@ def small_container():
             pytest.skip(f"needs to limit a cgroup's memory: {error}")
         yield folder / "cgroup.procs"
     finally:
-        folder.rmdir()
+        remove(folder)
 
 
 def test_a_host_that_the_out_of_memory_killer_ended_is_a_fault_of_memory(small_container, tmp_path):

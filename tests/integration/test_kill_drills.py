@@ -56,7 +56,7 @@ class Drilled(FakeEngine):
 
     def _completion(self, request):
         completion = super()._completion(request)
-        slow = "    import time; time.sleep(1)\\n" if drill("judging") else "    import time\\n"
+        slow = "    import time; time.sleep(0.3)\\n" if drill("judging") else "    import time\\n"
         return replace(completion, text=slow + completion.text)
 """
 # What a kill in the middle of a write leaves: half a line, and no chance to clean up.

@@ -141,3 +141,18 @@ def test_shards_together_are_the_unsharded_run_and_are_judged_as_one(one_run, me
         assert "INCOMPLETE: shard 2 of 3 is missing, and with it" in words
         assert all(task in words for task in lost)
     assert figures(pytester.path / "reports/latest")["samples"][0] == "incomplete"
+
+
+def test_a_merged_run_is_resumed_like_any_other(project, one_run, merged, pytester, capsys):
+    """Of a shard that was ended between answers and verdicts, the answers are there; what changed is named."""
+    asked = ("--llmeval-models=good", "--llmeval-limit=6", "--llmeval-probe=off")
+    parts = [one_run(*asked, f"--llmeval-shard={n}/2") for n in (1, 2)]
+    results = parts[1] / "results.jsonl"
+    results.write_bytes(results.read_bytes().splitlines(keepends=True)[0])
+    assert merged(*parts) == 1
+    assert "INCOMPLETE: not answered: 2 problems" in capsys.readouterr().err
+    whole = (pytester.path / "reports/latest").resolve().name
+    resumed = project(*asked, f"--llmeval-resume={whole}")
+    resumed.stdout.fnmatch_lines([f"resume: good: 6 of 6 answers from {whole}"])
+    changed = project(*asked, f"--llmeval-resume={whole}", "--llmeval-sampling", "max_tokens=7")
+    changed.stdout.fnmatch_lines(["resume: good: asked again, because *max_tokens: * 7*"])
