@@ -190,7 +190,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Batch]:
         batch = outcomes.open_or_fail(run, model)
     yield batch
     with patience.waiting(request.config):
-        run.close_model(model)
+        outcomes.close_or_fail(run, model)
 
 
 @pytest.fixture

@@ -93,6 +93,14 @@ def open_or_fail(run: Run, model: str) -> Batch:
         fail(printed(f"engine {model} did not start: {error}"))
 
 
+def close_or_fail(run: Run, model: str) -> None:
+    """Close a model; where what was seen of it cannot be written, the tear-down fails and says so."""
+    try:
+        run.close_model(model)
+    except LLMEvalError as error:
+        fail(printed(str(error)))
+
+
 def wait_or_fail(run: Run, batch: Batch, problem: Problem, item: pytest.Item) -> JudgedRecord:
     """The item's Record; a fault that keeps it from coming fails the set-up."""
     model = batch.spec.name

@@ -61,7 +61,9 @@ def _merge(folder: Path, sources: Sequence[Source]) -> None:
     store = RunStore(folder, predictions, rule, packed)
     try:
         merge_into(store, sources)
-        for source in sources:  # whoever resumes finds what was answered and not judged, and how all was asked
+        for (
+            source
+        ) in sources:  # whoever resumes finds what was answered and not judged, and how all was asked
             if (path := located(source.folder / GENERATIONS)).is_file():
                 store.copy_generations(path)
     finally:

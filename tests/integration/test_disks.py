@@ -51,6 +51,9 @@ def test_a_full_disk_is_a_fault_and_keeps_what_was_written(mounted, pytester):
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "INTERNALERROR" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+    assert "lines.py" not in done.stdout, (
+        "each fault is told in a line or two, where it came from is nobody's business"
+    )
     kept = list(read_records(pytester.path / "kept/results.jsonl"))
     assert 0 < len(kept) < 60
     assert all(record.correct == 1 for record in kept)

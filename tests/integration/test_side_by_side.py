@@ -96,6 +96,7 @@ def entry(name: str, kind: str, **engine: object) -> str:
 @pytest.fixture
 def side_by_side(project, pytester, monkeypatch):
     """Runs models on two core sets in this process; `engines()` is the module of their engines."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # a machine with GPUs gives those instead of cores
     pytester.makepyfile(staged=ENGINES)
     pytester.syspathinsert()
     staged = importlib.import_module("staged")  # runs in this process share it
