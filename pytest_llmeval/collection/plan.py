@@ -14,6 +14,7 @@ import pytest
 from _pytest.mark.expression import Expression  # pytest has no public way to read what -m takes
 
 from pytest_llmeval import workers
+from pytest_llmeval.collection.marks import unknown_marks
 from pytest_llmeval.collection.parameters import SERVING, SERVING_MARKERS, model_of, problem_of
 from pytest_llmeval.engines import holds_weights
 from pytest_llmeval.errors import ConfigurationError
@@ -32,6 +33,7 @@ class CollectionHooks:
     def __init__(self, run: Run, deselected: set[str]) -> None:
         self._run = run
         self._deselected = deselected
+        self._why_nothing: list[str] = []
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)  # outside --lf and --ff, which are tryfirst too
     def pytest_collection_modifyitems(
@@ -39,7 +41,10 @@ class CollectionHooks:
     ) -> Iterator[None]:
         _drop_models(config, items, self._deselected)
         _drop_measurements(session, items)
+        ours = [item for item in items if model_of(item)] if config.option.markexpr else []
         yield
+        if ours and not any(map(model_of, items)):
+            self._why_nothing = unknown_marks(config.option.markexpr, ours, self._run)
         group_by_model(items)
         if workers.is_worker(config) and (local := _models_of_this_machine(self._run, items)):
             workers.refuse(config, local)
@@ -53,6 +58,9 @@ class CollectionHooks:
                 _deal(self._run, items)
         except ConfigurationError as error:
             raise pytest.UsageError(str(error)) from error
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        return self._why_nothing
 
 
 def _models_of_this_machine(run: Run, items: list[pytest.Item]) -> list[str]:

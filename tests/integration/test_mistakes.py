@@ -44,6 +44,25 @@ def test_a_value_that_makes_no_sense_is_a_usage_error(project, arguments, said):
     result.stderr.fnmatch_lines([f"*{said}*"])
 
 
+def test_a_category_that_does_not_exist_is_told_where_it_leaves_nothing(project, pytester):
+    pytester.makefile(
+        ".ini", pytest="[pytest]\nllmeval_registry = models.toml\n"
+    )  # not strict: pytest is silent
+    result = project("-m", "codng and not small")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines(
+        [
+            "llmeval: nothing is selected: no item of a model is marked 'codng'; did you mean 'coding'? "
+            "-m chooses here by coding, humaneval, small"
+        ]
+    )
+    assert str(result.stdout).count("no item of a model is marked") == 1
+    right = project("-m", "coding and small and humaneval", "--llmeval-limit=1", "--llmeval-wrong=xfail")
+    right.stdout.no_fnmatch_line("*is marked*")
+    nothing = project("-m", "coding and not humaneval")  # each name exists: together they leave nothing
+    nothing.stdout.no_fnmatch_line("*is marked*")
+
+
 def test_a_home_folder_is_one_also_where_no_shell_has_seen_it(project, pytester, monkeypatch):
     monkeypatch.setenv("HOME", str(pytester.path / "home"))
     pytester.makefile(".ini", pytest="[pytest]\nllmeval_registry = models.toml\nllmeval_reports = ~/runs\n")
