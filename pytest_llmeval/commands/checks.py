@@ -26,6 +26,7 @@ from pytest_llmeval.sandbox import Executor, Level
 from pytest_llmeval.schema import ModelSpec
 
 IMPORT_TIMEOUT_S = 300
+OWN_DISTRIBUTION = "pytest-llmeval-bench"
 OTHER_DISTRIBUTION = "pytest-llmeval"
 TORCH_COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
 
@@ -50,6 +51,8 @@ class Finding:
 
 
 def python_environment() -> Iterator[Finding]:
+    own = installed(OWN_DISTRIBUTION) or "not installed: it runs from its sources"
+    yield Finding(OWN_DISTRIBUTION, State.OK, f"{own} ({Path(__file__).parents[1]})")
     yield Finding("python", State.OK, f"{platform.python_version()} ({sys.executable})")
     for package, (wanted, _) in OLDEST.items():
         if (found := installed(package)) is None:
@@ -63,8 +66,8 @@ def python_environment() -> Iterator[Finding]:
         yield Finding(
             "distributions",
             State.BROKEN,
-            f"{OTHER_DISTRIBUTION} {other} is installed beside pytest-llmeval-bench; both own pytest_llmeval",
-            f"pip uninstall -y {OTHER_DISTRIBUTION} pytest-llmeval-bench, then install the one you want",
+            f"{OTHER_DISTRIBUTION} {other} is installed beside {OWN_DISTRIBUTION}; both own pytest_llmeval",
+            f"pip uninstall -y {OTHER_DISTRIBUTION} {OWN_DISTRIBUTION}, then install the one you want",
         )
 
 

@@ -33,6 +33,7 @@ TRY = """\
 Try it without a GPU:    pip install 'pytest-llmeval-bench[cpu]' && pytest suites -m demo --llmeval-wrong=xfail
 on a machine with one:   pip install 'pytest-llmeval-bench[vllm]' && pytest suites -m coding
 what can run here:       python -m pytest_llmeval doctor
+what runs leave:         reports/, which is a line for your .gitignore
 """
 
 

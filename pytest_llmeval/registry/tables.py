@@ -75,7 +75,10 @@ def _text_of(value: str) -> str:
     try:
         return Path(value).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"holds no field in braces, and {value} cannot be read: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"holds nothing in braces, so it names a file, which cannot be read: {why}"
+        ) from None
 
 
 def _instruction(value: str) -> str:

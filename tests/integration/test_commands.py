@@ -92,6 +92,7 @@ def test_init_makes_a_project_that_collects_and_never_writes_over_anything(tmp_p
     said = called(tmp_path, "init")
     assert said.returncode == 0
     assert "wrote pytest.ini" in said.stdout
+    assert "reports/, which is a line for your .gitignore" in said.stdout
     done = subprocess.run(
         [
             sys.executable,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import version
 
 from pytest_llmeval import devices
 from pytest_llmeval.commands import checks, doctor
@@ -26,6 +27,12 @@ def test_companions_of_torch_that_do_not_fit_are_named_with_the_way_out():
     assert "torchvision" not in checks.cure_of_import(
         "ImportError: libcudart.so.13: cannot open shared object"
     )
+
+
+def test_it_says_first_which_version_of_this_plugin_looked():
+    first, *_ = checks.python_environment()
+    assert first.topic == "pytest-llmeval-bench"
+    assert first.says.startswith(f"{version('pytest-llmeval-bench')} (/")
 
 
 def test_tokens_are_named_and_never_shown():

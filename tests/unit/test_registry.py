@@ -215,7 +215,9 @@ def test_mistakes_in_templates_and_truncation_are_told_with_their_key(registry):
         """)
     told = str(error.value)
     assert "models.m.instruction: knows the fields {prompt} and {entry_point}, and not {promt}" in told
-    assert "models.m.chat_template: holds no field in braces, and " in told
-    assert "nowhere.jinja cannot be read: " in told
+    assert (
+        "models.m.chat_template: holds nothing in braces, so it names a file, which cannot be read: " in told
+    )
+    assert "nowhere.jinja')" in told
     assert "models.m.truncation.strategy: input should be 'head_tail', 'head'" in told
     assert "models.m.problem_sets.mbpp.instrucion: unknown key; did you mean 'instruction'?" in told
