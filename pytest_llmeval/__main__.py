@@ -32,7 +32,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "models": Command("pytest_llmeval.commands.listing:main", "the registry as a table"),
     "init": Command(
-        "pytest_llmeval.commands.init:main", "a starter registry, suite and CI file for a project"
+        "pytest_llmeval.commands.init:main", "a starter registry, suites and CI file for a project"
     ),
     "fetch": Command("pytest_llmeval.problems.fetch:main", "bring problem sets from the hub to this machine"),
     "baseline": Command(

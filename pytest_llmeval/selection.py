@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_llmeval import problems, samples
-from pytest_llmeval.errors import ConfigurationError
+from pytest_llmeval.errors import ConfigurationError, LLMEvalError
 from pytest_llmeval.extensions import Catalogue, engines, problem_sets, suggestion
 from pytest_llmeval.options import Options, ProblemFile
 from pytest_llmeval.problems import jsonl
@@ -88,15 +89,25 @@ class Selection:
         return deal(self.task_ids(name), parts, name)
 
     def _check_tasks(self, name: str, known: tuple[str, ...]) -> None:
-        """A file may answer several sets: only ids that begin as the set's do can be mistakes here."""
+        """A file may answer several sets: only ids that begin as the set's do, and are no other's, are mistakes."""
         families = {task_id.partition("/")[0] for task_id in known}
         meant = [task_id for task_id in self.sample_counts if task_id.partition("/")[0] in families]
-        if unknown := sorted(set(meant) - set(known), key=meant.index):
+        strange = set(meant) - set(known)
+        if unknown := sorted(strange - self._known_elsewhere(name, strange), key=meant.index):
             raise ConfigurationError(
                 f"--llmeval-samples {self.options.samples}: {name} has no task {unknown[0]!r}"
                 f"{suggestion(unknown[0], known)} "
                 f"({len(unknown)} of {len(self.sample_counts)} tasks are unknown)"
             )
+
+    def _known_elsewhere(self, name: str, task_ids: Set[str]) -> set[str]:
+        """Those of the tasks that another set on this machine has: long_prompts and MBPP+ hold a part of a family."""
+        found: set[str] = set()
+        for other in self.problem_sets.targets if task_ids else ():
+            if other != name and not task_ids <= found:
+                with contextlib.suppress(LLMEvalError):
+                    found |= task_ids & set(self.problem_set(other).task_ids)
+        return found
 
     def task(self, model: str, problem: Problem, suite: Mapping[str, Any]) -> Task:
         """How often, and with which sampling, a model is asked one problem.

@@ -1,4 +1,4 @@
-"""`python -m pytest_llmeval init [DIR]`: a starter models.toml, suite and CI file for another project.
+"""`python -m pytest_llmeval init [DIR]`: a starter models.toml, suites and CI file for another project.
 
 Nothing that exists is written over. Where pytest has no configuration yet, a pytest.ini is written, too.
 """
@@ -13,12 +13,14 @@ from pathlib import Path
 from pytest_llmeval.errors import ConfigurationError
 
 STARTER = Path(__file__).parent / "starter"
-# What is written where; the names in the package end so that no tool takes them for files of ours.
+# What is written where; the names in the package end so that no tool takes them for files of ours. Its suites are
+# links to those at the top of the checkout: whatever a page shows can be typed in a project that began here.
 FILES = {
     "models.toml": "models.toml.txt",
-    "suites/test_humaneval.py": "test_humaneval.py.txt",
     ".github/workflows/model-evaluation.yml": "model-evaluation.yml.txt",
 }
+SUITES = "suites"
+ENDING = ".txt"
 # Where pytest looks for its configuration, in its order, and what switches the plugin on there.
 TOML = '[tool.pytest.ini_options]\nllmeval_registry = "models.toml"\n'
 INI = "[pytest]\nllmeval_registry = models.toml\n"
@@ -63,7 +65,12 @@ def write_starter(folder: Path) -> list[Path]:
     Raises:
         ConfigurationError: one exists already (then nothing is written), or the folder cannot be written.
     """
-    targets = {folder / name: STARTER / source for name, source in FILES.items()}
+    suites = {
+        str(source.relative_to(STARTER)).removesuffix(ENDING): source
+        for source in sorted((STARTER / SUITES).rglob(f"*{ENDING}"))
+    }
+    sources = {name: STARTER / source for name, source in FILES.items()} | suites
+    targets = {folder / name: source for name, source in sources.items()}
     if existing := [str(target) for target in targets if target.exists()]:
         raise ConfigurationError(
             f"nothing was written, because there already is {', '.join(existing)}: move it away, or copy what "

@@ -13,6 +13,8 @@ import pytest
 from pytest_llmeval import devices
 from pytest_llmeval.commands import registries
 
+REPOSITORY = Path(__file__).parents[2]
+
 CODING = ("qwen3_8b", "qwen3_14b", "qwen3_coder_30b", "deepseek_coder_16b", "codestral_22b")
 SECRET = "hf_doctorsecret0123456789"
 
@@ -111,6 +113,8 @@ def test_init_makes_a_project_that_collects_and_never_writes_over_anything(tmp_p
         timeout=120,
     )
     assert "[qwen3_8b_fp8-HumanEval/0]" in done.stdout
+    for suite in (REPOSITORY / "suites").rglob("*.py"):  # what the pages say to type is there to be typed
+        assert (tmp_path / suite.relative_to(REPOSITORY)).read_text() == suite.read_text()
     before = (tmp_path / "models.toml").read_text()
     again = called(tmp_path, "init")
     assert again.returncode == 2

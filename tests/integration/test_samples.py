@@ -100,6 +100,20 @@ def test_an_unknown_task_is_named_with_a_suggestion(project, samples):
     )
 
 
+def test_a_task_of_one_set_is_no_mistake_for_another_that_holds_a_part_of_its_family(
+    project, samples, pytester
+):
+    """All suites beside one another: long_prompts has ids that begin as HumanEval's do, but not this one."""
+    pytester.makepyfile(
+        test_long=(pytester.path / "test_humaneval.py").read_text().replace("humaneval", "long_prompts")
+    )
+    result = project(f"--llmeval-samples={samples(row(53, right=True))}", ".")
+    result.assert_outcomes(passed=1, skipped=1)
+    typing_error = samples({"task_id": "HumanEval/2-1K-heat", "completion": ""}, name="typing_error.jsonl")
+    wrong = project(f"--llmeval-samples={typing_error}", "test_long.py")
+    wrong.stdout.fnmatch_lines(["*long_prompts has no task 'HumanEval/2-1K-heat'; did you mean*"])
+
+
 def test_models_of_the_registry_have_no_place_beside_a_file(project, samples):
     result = project("--llmeval-models=good", "--llmeval-samples", str(samples(row(0, right=True))))
     assert result.ret == pytest.ExitCode.USAGE_ERROR

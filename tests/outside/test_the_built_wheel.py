@@ -96,7 +96,8 @@ def test_its_commands_and_starter_files_are_there(outside):
     run, project = outside
     assert "recall" in run("-m", "pytest_llmeval", "models").stdout
     assert run("-m", "pytest_llmeval", "init", "fresh").returncode == 0
-    assert (project / "fresh/suites/test_humaneval.py").is_file()
+    for suite in (REPOSITORY / "suites").rglob("*.py"):
+        assert (project / "fresh" / suite.relative_to(REPOSITORY)).read_text() == suite.read_text()
 
 
 @pytest.fixture(scope="module")
