@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -22,7 +24,7 @@ PROJECT = Path(__file__).parent / "project"
 def wheel(tmp_path_factory) -> Path:
     """Built from a copy, because building in this checkout would leave files in it."""
     source = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE", "models.toml", "pytest_llmeval"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "models.toml", "pytest_llmeval", "scripts"):
         copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copy
         copy(REPOSITORY / name, source / name)
     out = tmp_path_factory.mktemp("wheel")
@@ -76,6 +78,26 @@ def test_it_holds_what_the_checkout_shows(installed):
     assert (package / "models.toml").read_text() == (REPOSITORY / "models.toml").read_text()
     assert (package / "models/tiny_coder/model.safetensors").stat().st_size > 1_000_000
     assert (package / "py.typed").exists()
+
+
+RELATIVE = re.compile(r"\]\((?!https?:)|src=\"(?!https?:)")
+
+
+def test_no_link_of_its_description_is_dead_on_a_package_index(installed):
+    (metadata,) = installed.glob("*.dist-info/METADATA")
+    shown = metadata.read_text()
+    assert "# pytest_llmeval\n" in shown
+    assert not RELATIVE.findall(shown)
+
+
+def test_links_of_its_description_lead_into_the_repository_once_that_has_an_address():
+    described = runpy.run_path(str(REPOSITORY / "scripts/index_description.py"))["described"]
+    readme = (REPOSITORY / "README.md").read_text()
+    shown = described(readme, "https://example.org/us/it")
+    assert not RELATIVE.findall(shown)
+    assert shown.count("](") == readme.count("](")
+    assert "[the gate](https://example.org/us/it/blob/HEAD/docs/gate.md)" in shown
+    assert '<img src="https://example.org/us/it/raw/HEAD/docs/images/item.png" width=' in shown
 
 
 def test_a_project_of_somebody_else_runs_with_its_own_models_suite_engine_and_problems(outside, installed):
