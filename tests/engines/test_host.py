@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -219,6 +220,23 @@ def test_a_host_that_cannot_be_started_is_a_fault_and_leaves_no_file_open(tmp_pa
     context = EngineContext(tmp_path / "nowhere" / "engine.log", 60.0)
     with pytest.raises(EngineFault, match=r"no engine host could be started: .*nowhere"):
         HostedEngine(ModelSpec("m", "echo"), context, driver=DRIVER, environment=ENVIRONMENT)
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_host_that_nobody_can_listen_to_is_a_fault_and_does_not_stay(tmp_path):
+    """The process starts, and then there is no memory for the thread that would listen to it."""
+    before, usual = os.listdir("/proc/self/fd"), threading.stack_size(1 << 46)
+    try:
+        with pytest.raises(EngineFault, match=r"no engine host could be started: can't start new thread"):
+            HostedEngine(
+                ModelSpec("m", "echo"),
+                EngineContext(tmp_path / "engine.log", 60.0),
+                driver=DRIVER,
+                environment=ENVIRONMENT,
+            )
+    finally:
+        threading.stack_size(usual)
+    assert not [child for child in psutil.Process().children() if WORKER in " ".join(child.cmdline())]
     assert os.listdir("/proc/self/fd") == before
 
 

@@ -92,12 +92,17 @@ class ChildHost(Host):
     """A host that is a child of this process."""
 
     def __init__(self, driver: str, environment: Mapping[str, str], log_path: Path, owner: Owner) -> None:
+        """Raises OSError where there is no process or file for it, RuntimeError where there is no thread."""
         super().__init__(owner)
         self._kills = KillCounts.now()
         self._child = Child(driver, environment, log_path)
         self.pid = self._child.pid
         self._listener = threading.Thread(target=self._listen, name=f"host-{self.pid}", daemon=True)
-        self._listener.start()
+        try:
+            self._listener.start()
+        except BaseException:  # no room for a thread: nobody would end the process
+            self._child.bury()
+            raise
 
     def send(self, message: protocol.ToHost) -> None:
         self._child.send(protocol.encode(message))
