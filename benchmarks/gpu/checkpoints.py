@@ -11,11 +11,11 @@ from typing import Any
 
 from pytest_llmeval.registry import load_registry
 from pytest_llmeval.telemetry.roofline import Shape, shape_of
+from pytest_llmeval.units import GIB
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = Path(__file__).parent / "configs"
 TOKENIZER = ROOT / "pytest_llmeval/models/tiny_coder"
-GIB = 1 << 30
 BYTES_PER_WEIGHT = 2  # bfloat16
 CONTEXT_TOKENS = 8192
 OVERHEAD_BYTES = 5 * GIB  # activations, graphs, the CUDA context: 2 GiB were seen on an H100

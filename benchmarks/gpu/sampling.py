@@ -17,8 +17,8 @@ from page import Page, shown
 from pytest_llmeval.telemetry.figures import DeviceFigures, PhaseFigures
 from pytest_llmeval.telemetry.nvml import Gpu, NoDevices, Nvml
 from pytest_llmeval.telemetry.watch import ModelTelemetry, Target, Watch
+from pytest_llmeval.units import GIB
 
-GIB = 1 << 30
 LONG_S = 12.0  # as long as a short batch: the ends of phases weigh as in a real run
 PAIRS = 3
 

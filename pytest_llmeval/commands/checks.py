@@ -24,6 +24,7 @@ from pytest_llmeval.errors import SandboxFault
 from pytest_llmeval.options import OLDEST, is_too_old
 from pytest_llmeval.sandbox import Executor, Level
 from pytest_llmeval.schema import ModelSpec
+from pytest_llmeval.units import GIB
 
 IMPORT_TIMEOUT_S = 300
 OWN_DISTRIBUTION = "pytest-llmeval-bench"
@@ -82,7 +83,7 @@ def gpus() -> Iterator[Finding]:
             'needs.device = "any" and servers can be evaluated',
         )
     for device in found:
-        size = f"{device.memory_bytes / devices.GIB:.0f} GiB"
+        size = f"{device.memory_bytes / GIB:.0f} GiB"
         yield Finding(
             "device",
             State.OK,
@@ -205,7 +206,7 @@ def disk(specs: Iterable[ModelSpec], environ: Mapping[str, str] = os.environ) ->
     """Room for weights, where the hub's cache is; a model's needs on the device bound what its weights take."""
     missing = [s for s in specs if s.needs.hub and not devices.is_cached(s.model, environ)]
     folder = existing(devices.hub_home(environ))
-    free_gib = shutil.disk_usage(folder).free / devices.GIB
+    free_gib = shutil.disk_usage(folder).free / GIB
     largest = max((spec.needs.device_memory_gib for spec in missing), default=0.0)
     says = f"{free_gib:.0f} GiB free for weights at {devices.hub_home(environ)}; not in the cache: "
     says += ", ".join(spec.name for spec in missing) or "nothing"

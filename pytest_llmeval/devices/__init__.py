@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_llmeval.schema import ModelSpec
+from pytest_llmeval.units import GIB
 
 if TYPE_CHECKING:
     from pytest_llmeval.telemetry.nvml import Nvml
 
 T = TypeVar("T")
 
-GIB = 1 << 30
 SPLITTING = ("tensor_parallel_size", "pipeline_parallel_size")  # each part holds its share of the weights
 USUAL_SHARE = 0.92  # of a device's memory, that vLLM takes where an entry does not say
 SERVED_ELSEWHERE = frozenset({"openai"})  # kinds whose model another machine or process holds

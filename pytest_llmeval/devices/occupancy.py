@@ -21,12 +21,12 @@ from pytest_llmeval.devices import device_count, memory_share
 from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.schema import ModelSpec
 from pytest_llmeval.telemetry.nvml import NoDevices, Nvml
+from pytest_llmeval.units import GIB
 
 LOCKS = Path("/tmp/pytest_llmeval-devices")  # not TMPDIR, which may be a user's own
 POLL_S = 0.5
 FREE_WITHIN_S = 30.0
 LOOK_S = 5.0
-GIB = 1 << 30
 
 Progress = Callable[[str, str], None]
 

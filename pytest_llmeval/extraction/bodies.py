@@ -13,7 +13,7 @@ from pytest_llmeval.extraction.draft import Draft, draft_from
 from pytest_llmeval.extraction.entry import find_entry
 from pytest_llmeval.extraction.syntax import MAX_STATEMENTS, Parser, Statement
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _CUT_ATTEMPTS = 40
 _JOINTS = ("", "\n")  # a prompt may end in the middle of a line, or have lost its last line break
 
@@ -73,7 +73,7 @@ def gives_result(draft: Draft) -> bool:
         node = waiting.pop()
         if isinstance(node, (ast.Return, ast.Yield, ast.YieldFrom)):
             return True
-        if not isinstance(node, _FUNCTIONS):
+        if not isinstance(node, _SCOPES):
             waiting.extend(ast.iter_child_nodes(node))
     return False
 

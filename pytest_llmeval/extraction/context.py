@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pytest_llmeval.extraction.names import names_of
-from pytest_llmeval.extraction.syntax import Parser, Statement, with_line_feeds
+from pytest_llmeval.extraction.syntax import FUNCTIONS, Parser, Statement, with_line_feeds
 from pytest_llmeval.schema import Problem
-
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ def context_of(problem: Problem) -> Context:
     """Take a Problem's prompt apart. A prompt that is not Python provides nothing."""
     prompt = with_line_feeds(problem.prompt)
     indent, statements = _read(prompt)
-    entry = [s for s in statements if isinstance(s.node, _FUNCTIONS) and s.node.name == problem.entry_point]
+    entry = [s for s in statements if isinstance(s.node, FUNCTIONS) and s.node.name == problem.entry_point]
     return Context(
         entry_point=problem.entry_point,
         prompt=prompt,

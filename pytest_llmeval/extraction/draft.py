@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import typing
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,9 +18,7 @@ from pytest_llmeval.extraction.entry import (
 )
 from pytest_llmeval.extraction.names import definition_time_names, names_of
 from pytest_llmeval.extraction.reachable import is_future_import, reachable
-from pytest_llmeval.extraction.syntax import Statement
-
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+from pytest_llmeval.extraction.syntax import FUNCTIONS, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +92,7 @@ def _real_functions(statements: Iterable[Statement]) -> frozenset[str]:
 
 
 def _function_names(statements: Iterable[Statement]) -> frozenset[str]:
-    return frozenset(s.node.name for s in statements if isinstance(s.node, _FUNCTIONS))
+    return frozenset(s.node.name for s in statements if isinstance(s.node, FUNCTIONS))
 
 
 def _bound_by(statements: Iterable[Statement]) -> frozenset[str]:

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias
 
-from pytest_llmeval.extraction.names import calls_function, immediate
-from pytest_llmeval.extraction.syntax import Statement
+from pytest_llmeval.extraction.names import calls_function, folded, immediate
+from pytest_llmeval.extraction.syntax import FUNCTIONS, Statement
 
 _Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPOUND = (ast.If, ast.Try, ast.With)
 
 
@@ -39,12 +38,12 @@ class Entry:
     @property
     def falls_through(self) -> bool:
         """True where a call may reach the end of the body without returning."""
-        return isinstance(self.node, _FUNCTIONS) and _falls_through(self.node.body)
+        return isinstance(self.node, FUNCTIONS) and _falls_through(self.node.body)
 
     @property
     def elided(self) -> bool:
         """True where the body leaves parts out with `...`: an excerpt to explain, not an answer."""
-        body = self.node.body if isinstance(self.node, _FUNCTIONS) else []
+        body = self.node.body if isinstance(self.node, FUNCTIONS) else []
         return any(_is_ellipsis(inner) for node in body for inner in ast.walk(node))
 
 
@@ -56,7 +55,7 @@ def find_entry(statements: Sequence[Statement], name: str) -> Entry | None:
 def find_respelt_entry(statements: Sequence[Statement], name: str) -> Entry | None:
     """`hasCloseElements` for `has_close_elements`: the same letters in another case."""
     for spelt in _function_names(statements):
-        if spelt != name and _folded(spelt) == _folded(name):
+        if spelt != name and folded(spelt) == folded(name):
             entry = find_entry(statements, spelt)
             if entry is not None:
                 return replace(entry, form="respelt", adapter=f"{entry.adapter}{name} = {spelt}\n")
@@ -66,7 +65,7 @@ def find_respelt_entry(statements: Sequence[Statement], name: str) -> Entry | No
 def stub_of(statements: Sequence[Statement], name: str) -> Entry | None:
     """A definition of `name` that does nothing, where that is all there is."""
     for statement in reversed(statements):
-        if isinstance(statement.node, _FUNCTIONS) and statement.node.name == name:
+        if isinstance(statement.node, FUNCTIONS) and statement.node.name == name:
             return Entry("stub", statement.node, name)
     return None
 
@@ -74,22 +73,22 @@ def stub_of(statements: Sequence[Statement], name: str) -> Entry | None:
 def without_stubs(statements: Iterable[Statement], defined_elsewhere: Iterable[str]) -> tuple[Statement, ...]:
     """Drop functions that do nothing (a signature repeated, an overload) where a real one exists."""
     statements = tuple(statements)
-    real = {s.node.name for s in statements if isinstance(s.node, _FUNCTIONS) and not is_stub(s.node)}
+    real = {s.node.name for s in statements if isinstance(s.node, FUNCTIONS) and not is_stub(s.node)}
     real.update(defined_elsewhere)
     return tuple(
         s
         for s in statements
-        if not (isinstance(s.node, _FUNCTIONS) and s.node.name in real and is_stub(s.node))
+        if not (isinstance(s.node, FUNCTIONS) and s.node.name in real and is_stub(s.node))
     )
 
 
 def without_overridden(statements: Sequence[Statement]) -> tuple[Statement, ...]:
     """Drop plain functions that a later one of the same name replaces before anything could run them."""
-    last = {s.node.name: s for s in statements if isinstance(s.node, _FUNCTIONS)}
+    last = {s.node.name: s for s in statements if isinstance(s.node, FUNCTIONS)}
     used_otherwise = {
         node.id
         for s in statements
-        if not isinstance(s.node, _FUNCTIONS)
+        if not isinstance(s.node, FUNCTIONS)
         for node in immediate(s.node)
         if isinstance(node, ast.Name)
     }
@@ -98,14 +97,14 @@ def without_overridden(statements: Sequence[Statement]) -> tuple[Statement, ...]
 
 def _is_overridden(statement: Statement, last: Mapping[str, Statement], used: Container[str]) -> bool:
     node = statement.node
-    if not isinstance(node, _FUNCTIONS) or last[node.name] is statement or node.name in used:
+    if not isinstance(node, FUNCTIONS) or last[node.name] is statement or node.name in used:
         return False
     return not node.decorator_list and not last[node.name].node.decorator_list  # type: ignore[attr-defined]
 
 
 def stub_names(statements: Iterable[Statement]) -> frozenset[str]:
     """Names of the functions among the statements that do nothing."""
-    functions = [s.node for s in statements if isinstance(s.node, _FUNCTIONS)]
+    functions = [s.node for s in statements if isinstance(s.node, FUNCTIONS)]
     return frozenset(function.name for function in functions if is_stub(function))
 
 
@@ -148,7 +147,7 @@ def _function(statements: Sequence[Statement], name: str) -> Entry | None:
 
 
 def _binds_callable(node: ast.stmt, name: str) -> bool:
-    if isinstance(node, _FUNCTIONS):
+    if isinstance(node, FUNCTIONS):
         return node.name == name and not is_stub(node)
     if isinstance(node, (ast.Assign, ast.AnnAssign)):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -173,7 +172,7 @@ def _method(statements: Sequence[Statement], name: str) -> Entry | None:
     for statement in reversed(statements):
         if isinstance(statement.node, ast.ClassDef):
             for member in statement.node.body:
-                if isinstance(member, _FUNCTIONS) and member.name == name and not is_stub(member):
+                if isinstance(member, FUNCTIONS) and member.name == name and not is_stub(member):
                     owner = statement.node.name
                     return Entry("method", member, owner, _method_adapter(member, owner))
     return None
@@ -190,8 +189,4 @@ def _function_names(statements: Sequence[Statement]) -> Iterator[str]:
     """Names of functions and methods, the last first."""
     for statement in reversed(statements):
         body = statement.node.body if isinstance(statement.node, ast.ClassDef) else [statement.node]
-        yield from (node.name for node in reversed(body) if isinstance(node, _FUNCTIONS))
-
-
-def _folded(name: str) -> str:
-    return name.replace("_", "").casefold()
+        yield from (node.name for node in reversed(body) if isinstance(node, FUNCTIONS))

@@ -7,9 +7,8 @@ import symtable
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pytest_llmeval.extraction.syntax import Statement, silenced
+from pytest_llmeval.extraction.syntax import FUNCTIONS, Statement, silenced
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _LIST_METHODS = ("append", "extend", "insert", "pop", "remove", "reverse", "sort", "clear", "push")
 _OTHER_METHODS = ("add", "discard", "update", "setdefault", "popitem", "appendleft", "extendleft", "popleft")
 _MUTATORS = frozenset((*_LIST_METHODS, *_OTHER_METHODS))
@@ -36,7 +35,7 @@ def names_of(statement: Statement) -> Names:
         table = symtable.symtable(statement.source, "<answer>", "exec")
     binds, uses, writes = _scopes(table)
     node = statement.node
-    if isinstance(node, _FUNCTIONS):
+    if isinstance(node, FUNCTIONS):
         return Names(binds, uses, frozenset(_changed(ast.walk(node))) & uses | writes, frozenset())
     changes = frozenset(_changed(immediate(node))) | _receiver(node)
     return Names(binds, uses | writes, changes, _plain_call(node))
@@ -68,7 +67,7 @@ def immediate(node: ast.AST) -> Iterator[ast.AST]:
     while waiting:
         current = waiting.pop()
         yield current
-        if isinstance(current, _FUNCTIONS):
+        if isinstance(current, FUNCTIONS):
             waiting.extend([*current.decorator_list, *_signature(current)])
         elif isinstance(current, ast.Lambda):
             waiting.extend(_present([*current.args.defaults, *current.args.kw_defaults]))
@@ -82,7 +81,7 @@ def definition_time_names(statements: Iterable[Statement]) -> frozenset[str]:
     for statement in statements:
         nodes = list(immediate(statement.node))
         for function in ast.walk(statement.node):
-            if isinstance(function, _FUNCTIONS):
+            if isinstance(function, FUNCTIONS):
                 nodes.extend(inner for part in _signature(function) for inner in ast.walk(part))
         found.update(node.id for node in nodes if isinstance(node, ast.Name))
     return frozenset(found)
@@ -156,3 +155,8 @@ def configures_module(node: ast.stmt) -> bool:
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
         return not isinstance(node, ast.Expr)
     return call.func.attr.startswith(_CONFIGURING)
+
+
+def folded(text: str) -> str:
+    """The text as it is whoever spelt it: without underscores and case."""
+    return text.replace("_", "").casefold()

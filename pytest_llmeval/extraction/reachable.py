@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_llmeval.extraction.names import Names, calls_function, configures_module, names_of
-from pytest_llmeval.extraction.syntax import Statement
+from pytest_llmeval.extraction.syntax import FUNCTIONS, Statement
 
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
 _DYNAMIC = frozenset({"eval", "exec", "globals", "locals", "vars", "getattr"})
@@ -55,7 +55,7 @@ class _Search:
                 self._alterers.setdefault(name, []).append(function)
         for position, (statement, names) in enumerate(self._pairs()):
             changes = names.changes
-            if isinstance(statement.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            if isinstance(statement.node, FUNCTIONS):
                 changes = frozenset()
             elif not configures_module(statement.node):
                 changes -= modules
@@ -122,7 +122,7 @@ class _Search:
 def _may_stay(node: ast.stmt, entry_point: str) -> bool:
     if isinstance(node, _NEVER) or _is_main_guard(node):
         return False
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+    if isinstance(node, FUNCTIONS):
         return True
     return not calls_function(node, entry_point) and not calls_function(node, "input")
 

@@ -14,6 +14,7 @@ from pytest_llmeval.extraction.choice import Candidate, choose
 from pytest_llmeval.extraction.context import Context
 from pytest_llmeval.extraction.draft import Draft, draft_from
 from pytest_llmeval.extraction.fences import Block, between_fence_lines, fenced_blocks, rejoined_blocks
+from pytest_llmeval.extraction.names import folded
 from pytest_llmeval.extraction.reachable import WORD
 from pytest_llmeval.extraction.syntax import Parser, Statement, with_line_feeds
 
@@ -202,15 +203,11 @@ class Reader:
 
     def _mentions(self, source: str) -> bool:
         name = self.context.entry_point
-        return name in source or (self.respelt and _folded(name) in _folded(source))
+        return name in source or (self.respelt and folded(name) in folded(source))
 
 
 def _texts(blocks: Iterable[Block]) -> list[str]:
     return [block.text for block in blocks]
-
-
-def _folded(text: str) -> str:
-    return text.replace("_", "").casefold()
 
 
 def _from_first_indented_line(text: str) -> list[str]:

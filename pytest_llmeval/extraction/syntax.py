@@ -20,6 +20,7 @@ MAX_SOURCE_CHARS = 100_000
 MAX_STATEMENTS = 4_000
 """Nor is a source of more top-level statements: what a function needs is searched among all of them."""
 
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _REFUSALS = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 _warning_filters = threading.Lock()
 

@@ -16,6 +16,7 @@ from pytest_llmeval.gate.measures import MEASURES, Measure
 from pytest_llmeval.gate.paired import Tails
 from pytest_llmeval.gate.rules import RelativeRule
 from pytest_llmeval.gate.student import Prediction, predict, t_mean, t_quantile
+from pytest_llmeval.units import GIB
 
 LEAST_RUNS = 5
 NOISE = "would tell what is noise"
@@ -125,7 +126,7 @@ def within_limit(rule: RelativeRule, measure: Measure, value: float) -> str:
 
 def number(value: float, measure: Measure) -> str:
     if measure.unit == "bytes":
-        return f"{value / 2**30:.2f} GiB"
+        return f"{value / GIB:.2f} GiB"
     # A GPU's batch gives tens of thousands of tokens a second, which .4g would write as 2.346e+04.
     return f"{value:.4g} {measure.unit}" if value < 1000 else f"{value:.0f} {measure.unit}"
 

@@ -12,8 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pytest_llmeval.placement.places import ELSEWHERE, Need, Place
-
-GIB = 1 << 30
+from pytest_llmeval.units import GIB
 
 
 @dataclass(frozen=True, slots=True)

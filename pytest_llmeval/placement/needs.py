@@ -9,8 +9,8 @@ from pathlib import Path
 from pytest_llmeval.devices import SERVED_ELSEWHERE, device_count, memory_share, weight_parts
 from pytest_llmeval.placement.places import ELSEWHERE, Need, Place, Pool
 from pytest_llmeval.schema import ModelSpec
+from pytest_llmeval.units import GIB
 
-GIB = 1 << 30
 WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pytest_llmeval.problems.generated import measuring_source, with_expected
 from pytest_llmeval.schema import Channel, Problem, Program
+from pytest_llmeval.units import MIB
 
-MIB = 1 << 20
 ANSWER_BYTES = 15 * MIB  # a larger answer cannot cross to the tests: its case is left out
 ANSWERS_BYTES = 16 * MIB  # beyond, answers are computed beside the tests each time instead of being kept
 

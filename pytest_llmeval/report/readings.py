@@ -11,12 +11,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from pytest_llmeval.report.reference import GIB
 from pytest_llmeval.runs import LoadedRun
 from pytest_llmeval.schema import RecordId
 from pytest_llmeval.store import file_name
 from pytest_llmeval.store.lines import whole_lines
 from pytest_llmeval.telemetry.pace import LONGEST_S
+from pytest_llmeval.units import GIB
 
 DEVICE_MEMORY = "device memory, GiB"
 HOST_MEMORY = "host memory (RSS) of the engine, GiB"

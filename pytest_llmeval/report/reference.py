@@ -8,8 +8,8 @@ from pytest_llmeval.report.leaderboard import NOT_MEASURED, number
 from pytest_llmeval.runs.costs import Costs
 from pytest_llmeval.runs.results import ModelResult
 from pytest_llmeval.telemetry.roofline import SpeedOfLight
+from pytest_llmeval.units import GIB
 
-GIB = 1 << 30
 NOT_AVAILABLE = "not available"
 HEADINGS = (
     *("model", "status", "response", "output speed", "of the limit", "batch", "memory to serve"),

@@ -14,8 +14,8 @@ from pytest_llmeval.problems.expected import Kept, Measured, completed, measurin
 from pytest_llmeval.sandbox import Isolation, Limits
 from pytest_llmeval.schema import Outcome, Problem, Program, Verdict
 from pytest_llmeval.scoring.repeats import Repeats, hand_over
+from pytest_llmeval.units import MIB
 
-MIB = 1 << 20
 # A canonical solution is trusted and run once: it gets what EvalPlus gives it.
 MEASURING = Limits(
     wall_s=900.0, cpu_s=900, memory_bytes=4096 * MIB, output_bytes=64 * MIB, output_kept_bytes=64 * MIB

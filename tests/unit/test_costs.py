@@ -34,8 +34,8 @@ from pytest_llmeval.telemetry.figures import DeviceFigures, HostFigures, PhaseFi
 from pytest_llmeval.telemetry.nvml import GpuFacts
 from pytest_llmeval.telemetry.watch import ModelTelemetry
 from pytest_llmeval.testing.runs import write_run
+from pytest_llmeval.units import GIB
 
-GIB = 1 << 30
 GPU = GpuFacts(0, "NVIDIA H100 80GB HBM3", "GPU-1", 80 * GIB, None, 700.0, False)
 BATCH = PhaseFigures(
     "batch",

@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
-from pytest_llmeval.devices import GIB, Device, hub_home, is_cached, is_offline, why_unavailable
+from pytest_llmeval.devices import Device, hub_home, is_cached, is_offline, why_unavailable
 from pytest_llmeval.schema import ModelSpec, Needs
+from pytest_llmeval.units import GIB
 
 H200 = Device(0, "NVIDIA H200", 139 * GIB)
 T4 = Device(0, "Tesla T4", 15 * GIB)

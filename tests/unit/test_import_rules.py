@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "pytest_llmeval"
 
-SHARED = {"schema", "errors", "extensions", "paths", "printable", "redaction"}
+SHARED = {"schema", "errors", "extensions", "paths", "printable", "redaction", "units"}
 # Which rooms a room may look into, besides itself and what is shared.
 ALLOWED: dict[str, set[str]] = {
     "schema": set(),
@@ -18,6 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "paths": set(),
     "printable": set(),
     "redaction": set(),
+    "units": set(),
     "hookspecs": set(),
     "options": set(),
     "plugin": {"options", "hooks", "hookspecs"},

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_llmeval.engines.host.memory_killer import KillCounts
-
-GIB = 1 << 30
+from pytest_llmeval.units import GIB
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmeval.devices.occupancy import GIB, LOOK_S, Occupancy, bytes_wanted
+from pytest_llmeval.devices.occupancy import LOOK_S, Occupancy, bytes_wanted
 from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.schema import ModelSpec, Needs
+from pytest_llmeval.units import GIB
 
 SPEC = ModelSpec("m", "org/model", engine={"gpu_memory_utilization": 0.9})
 

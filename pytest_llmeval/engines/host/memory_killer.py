@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_llmeval.units import GIB
+
 ROOT = Path("/")
-GIB = 1 << 30
 
 
 @dataclass(frozen=True)

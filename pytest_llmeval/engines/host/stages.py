@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pytest_llmeval.units import GIB
+
 LOADING = "loading"
 
 # What vLLM (0.26 to 0.33) writes when a stage begins or the one before it ends; transformers has its own bar.
@@ -25,7 +27,6 @@ STAGES = (
 )
 _BEGINS = re.compile("|".join(f"(?P<s{number}>{pattern})" for number, (pattern, _) in enumerate(STAGES)))
 _GRAPHS = re.compile(r"Graph capturing finished in .*?took (-?[\d.]+) GiB")
-GIB = 1 << 30
 
 
 def stage_of(text: str, before: str = LOADING) -> str:

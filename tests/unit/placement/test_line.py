@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmeval.placement import ELSEWHERE, Need, Place, starts, why_never
+from pytest_llmeval.units import GIB
 
-GIB = 1 << 30
 FOUR = tuple(Place(name) for name in "0123")
 MIXED = (Place("0", 80 * GIB), Place("1", 24 * GIB), Place("2", 24 * GIB), Place(ELSEWHERE))
 

@@ -7,8 +7,8 @@ import pytest
 from pytest_llmeval.placement import ELSEWHERE, Place, Pool
 from pytest_llmeval.placement.needs import need_of
 from pytest_llmeval.schema import ModelSpec, Needs
+from pytest_llmeval.units import GIB
 
-GIB = 1 << 30
 GPUS = Pool("gpu", (Place("0", 80 * GIB),))
 CORES = Pool("cores", (Place("0", 8 * GIB, (0,)), Place("1", 8 * GIB, (1,))))
 

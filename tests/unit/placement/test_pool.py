@@ -10,8 +10,7 @@ from pytest_llmeval.errors import ConfigurationError
 from pytest_llmeval.placement import pool
 from pytest_llmeval.placement.pool import core_pool, gpu_pool
 from pytest_llmeval.telemetry.nvml import GpuFacts, NoDevices
-
-GIB = 1 << 30
+from pytest_llmeval.units import GIB
 
 
 def gpu(index: int, uuid: str = "", mig: bool = False) -> GpuFacts:

@@ -1,0 +1,4 @@
+"""Sizes in bytes, as people count them."""
+
+MIB = 1 << 20
+GIB = 1 << 30
