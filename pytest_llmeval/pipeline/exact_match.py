@@ -24,8 +24,8 @@ class CanonicalSolution:
     def equals(self, source: str) -> bool:
         """True where `source` defines the same things in the same way.
 
-        Comments, docstrings, layout and imports (the prompt's are there anyway) do not count; names, types and
-        the order of statements do.
+        Comments, docstrings, layout, imports (the prompt's are there anyway) and the order of definitions do not
+        count; names, types and the order of statements in a definition do.
         """
         if source == self._source:
             return True

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pytest_llmeval.telemetry.figures import PhaseFigures, PhaseTally
 from pytest_llmeval.telemetry.host import HostGroup
@@ -103,8 +103,11 @@ class Watch:
         self._why: dict[str, str] = {} if self._host else {"host": target.absent}
         self._nvml: Nvml | None = None
         self._gpus = self._open_devices(target, open_nvml)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("w", encoding="ascii")
+        self._path = path
+        self._file: IO[str] | None = None
+        with self._full_disk_noted():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("w", encoding="ascii")
         self._write("start", **self._describe(target))
         self._sampler = Sampler(self._gpus, self._host, self._take, rate_hz=rate_hz, clock=clock)
         self._sampler.start()
@@ -185,7 +188,8 @@ class Watch:
         share = {"sampler_share": result.sampler_share, "reading_costs": costs}
         self._write("end", not_available=result.why, errors=result.errors, **share)
         with self._lock, self._full_disk_noted():  # an answer may come still, and be noted
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
         if self._nvml:
             self._nvml.close()
         return dataclasses.replace(result, why=self._reasons())
@@ -241,7 +245,7 @@ class Watch:
     def _write(self, kind: str, **values: Any) -> None:
         line = _ENCODER.encode({"type": kind, **_rounded(values)})
         with self._lock:
-            if self._file.closed:
+            if self._file is None or self._file.closed:
                 return
             with self._full_disk_noted():
                 self._file.write(f"{line}\n")
@@ -252,7 +256,7 @@ class Watch:
         try:
             yield
         except OSError as error:
-            self._why["file"] = f"readings are missing in {self._file.name}: {error.strerror}"
+            self._why["file"] = f"readings are missing in {self._path}: {error.strerror}"
 
 
 _ENCODER = json.JSONEncoder(allow_nan=False)  # json.dumps would make one for each line

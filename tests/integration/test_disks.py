@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -84,14 +85,18 @@ from pytest_llmeval.testing import FakeEngine
 
 class InTheWay(FakeEngine):
     """Puts a folder where the run wants to write what was seen of it, and says on disk that it was closed."""
+    suffix = ".json"
 
     def __init__(self, spec, context):
         super().__init__(spec, context)
         self._run = context.log_path.parent.parent
-        (self._run / "telemetry" / f"{spec.name}.json").mkdir(parents=True)
+        (self._run / "telemetry" / f"{spec.name}{self.suffix}").mkdir(parents=True)
 
     def close(self):
         (self._run / f"{self.spec.name} was closed").touch()
+
+class BeforeReadings(InTheWay):
+    suffix = ".jsonl"
 '''
 
 
@@ -110,3 +115,13 @@ def test_telemetry_that_cannot_be_written_is_told_and_costs_nothing_else(project
     assert (run / "summary.json").exists()
     assert (run / "a was closed").exists()
     assert until or (run / "b was closed").exists()
+
+
+def test_readings_that_cannot_be_written_cost_nothing_else(project, pytester):
+    pytester.makepyfile(in_the_way=IN_THE_WAY)
+    pytester.syspathinsert()
+    registry = '[models.a]\nmodel = "fake"\nkind = "in_the_way:BeforeReadings"\n'
+    result = project("--llmeval-limit=2", "--llmeval-models=a", "--llmeval-probe=off", registry=registry)
+    result.assert_outcomes(passed=2)
+    told = json.loads((pytester.path / "reports/latest/telemetry/a.json").read_text())["telemetry"]["why"]
+    assert "telemetry/a.jsonl: Is a directory" in told["file"]
