@@ -93,7 +93,8 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     if not run.plan or options.only_shows(config):
         return []
     try:
-        lines = [*terminal.plan_lines(run), *terminal.resume_lines(run), *terminal.sandbox_lines(run)]
+        with interrupts.sigterm_is_ctrl_c():  # the sandbox, a cluster and the first engine start here
+            lines = [*terminal.plan_lines(run), *terminal.resume_lines(run), *terminal.sandbox_lines(run)]
     except LLMEvalError as error:
         raise pytest.UsageError(str(error)) from error
     return [] if config.option.no_header or config.option.verbose < 0 else lines

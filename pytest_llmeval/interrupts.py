@@ -16,7 +16,7 @@ from typing import Any
 
 @contextmanager
 def sigterm_is_ctrl_c() -> Iterator[None]:
-    """While items run, SIGTERM raises what pytest knows how to end a session for."""
+    """While engines start or items run, SIGTERM raises what pytest knows how to end a session for."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return

@@ -64,6 +64,29 @@ def test_answers_that_had_arrived_are_judged_and_reported(project, pytester, rec
     assert "exception calling callback" not in result.stderr.str()
 
 
+TERMINATED = """
+import os, signal
+from pytest_llmeval.testing import FakeEngine
+
+class Terminated(FakeEngine):
+    '''Is made before the first item, and somebody ends the session at that moment.'''
+    def __init__(self, spec, context):
+        super().__init__(spec, context)
+        os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_sigterm_while_the_first_engine_starts_ends_the_session_in_order(project, pytester):
+    pytester.makepyfile(terminated=TERMINATED)
+    pytester.syspathinsert()
+    registry = '[models.terminated]\nmodel = "fake"\nkind = "terminated:Terminated"\n'
+    project("--collect-only", registry=registry)  # writes the project
+    result = pytester.runpytest_subprocess("--llmeval-limit=1", "--llmeval-models=terminated")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert (pytester.path / "reports/latest/report.html").is_file()
+    assert (pytester.path / "reports/latest/summary.json").is_file()
+
+
 def test_a_second_signal_ends_the_judging_and_keeps_the_reports(project, pytester, records):
     """As CI services do: they ask twice, and kill a few seconds later."""
     project("--collect-only", "-q")  # writes the project
