@@ -32,6 +32,7 @@ def merged_manifest(
         "started_at": min(str(manifest["started_at"]) for manifest in manifests),
         "ended_at": None,
         **{key: joined([manifest.get(key) for manifest in manifests]) for key in OF_ALL},
+        "predictions": _first(manifests, "predictions"),
         "sandbox": _sandbox([manifest.get("sandbox") for manifest in manifests]),
         "models": {model: _first(manifests, "models", model) for model in models},
         "asked": {model: _asked(sources, model, _planned(model, sources, held)) for model in models},

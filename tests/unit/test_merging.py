@@ -154,3 +154,12 @@ def test_reused_samples_keep_naming_the_run_that_generated_them(a_run, tmp_path)
     old = replace(old, samples=(replace(old.samples[0], reused_from="before"),))
     run = load_run(merge_runs([a_run("one", old), a_run("two", record(2), gpu="A100")], tmp_path))
     assert [run.whole(name).samples[0].reused_from for name in sorted(run.records)] == ["before", "two"]
+
+
+def test_files_for_people_are_written_as_by_the_first_run_also_of_merged_runs(a_run, tmp_path):
+    keys = {"generation": {"m": {"kind": "k"}}, "verdict": {"level": "auto"}, "timing": {"cores": 2}}
+    runs = [a_run(f"run{n}", record(n), predictions="none", keys=keys) for n in range(3)]
+    pair = merge_runs(runs[:2], tmp_path / "reports")
+    every = merge_runs([pair, runs[2]], tmp_path / "reports")
+    assert len(load_run(every).records) == 3
+    assert not list((tmp_path / "reports").glob("*/predictions"))
