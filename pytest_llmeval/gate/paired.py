@@ -166,7 +166,8 @@ def within_problems(pairs: Sequence[Pair], confidence: float = 0.95) -> Interval
     V(Δ) = Σ p(1-p)/(n-1) over both arms of all m problems / m², at the rates p that are most likely if the mean
     difference were Δ. They solve λp² - (n+λ)p + c = 0 (after) with one Lagrange multiplier λ for all problems, so
     the bound is found along λ. At the unconstrained rates p(1-p)/(n-1) is the unbiased estimate of p(1-p)/n.
-    Where an arm has one sample, both arms together estimate its p(1-p). The construction is Miettinen and
+    One sample c tells no spread by itself. Held against the rate o of the other arm it does, and rather too much of
+    it: E(c - o)² = p(1-p) + (p - o)², which stands for p(1-p)/(n-1) there. The construction is Miettinen and
     Nurminen's (1985, Statistics in Medicine 4:213-226), for independent binomials, stratified by problem.
     """
     z = NormalDist().inv_cdf(confidence)
@@ -212,9 +213,10 @@ def _arm_variance(n: int, p: float, other_n: int, other_p: float) -> float:
     """Variance of one arm's pass rate on one problem."""
     if n > 1:
         return p * (1 - p) / (n - 1)
-    both = n + other_n
-    pooled = (n * p + other_n * other_p) / both
-    return pooled * (1 - pooled) * both / (both - 1) / n
+    if other_n > 1:
+        return p * (1 - p) + (p - other_p) ** 2
+    pooled = (p + other_p) / 2  # of two samples, one each
+    return 2 * pooled * (1 - pooled)
 
 
 def _bisect(is_too_far: Callable[[float], bool], far: float, near: float) -> float:
