@@ -155,7 +155,7 @@ class Gate:
         self, name: str, rules: Rules, figures: ModelFigures, problem_set: str
     ) -> Iterator[Judged]:
         drawn = _of(figures.drawn or figures.tallies, problem_set)
-        for floor in rules.floors:
+        for floor in dict.fromkeys(rules.floors):  # models.toml and the command line may say the same
             yield judge_floor(name, floor, drawn.values())
 
     def _judge_set(

@@ -205,6 +205,12 @@ def test_a_share_of_exactly_the_floor_holds_it():
     assert found.says == "pass@1 is 10.0 % on 20 problems, at or above its floor of 10 %"
 
 
+def test_a_floor_that_is_given_twice_is_one_finding():
+    gate = Gate(Policy.model_validate({"floors": ["pass@1 >= 0.8", "pass@1>=0.80", "pass@5 >= 0.8"]}))
+    found = gate.judge(RunFigures("now", "", {"m": figures()}), Scope(("m",), {"m": figures().tallies}))
+    assert [one.rule for one in found] == ["pass@1>=0.8", "pass@5>=0.8", "faults"]
+
+
 def test_each_problem_set_of_a_model_is_judged_by_itself():
     def both(solved: int) -> ModelFigures:
         tallies = {**figures(150).tallies, **figures(solved, problem_set="mbpp").tallies}
