@@ -32,7 +32,6 @@ class FaultKind(StrEnum):
     PROMPT = "prompt too long"
     PACKAGE = "package missing"
     DIED = "died"
-    OTHER = "failed"
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from pytest_llmeval.engines import Engine, EngineContext, EngineInfo, EngineStat
 from pytest_llmeval.engines.host import protocol
 from pytest_llmeval.engines.host.endings import Endings, hangs, too_slow
 from pytest_llmeval.engines.host.launchers import ChildLauncher, Launcher
-from pytest_llmeval.engines.host.process import IMPORTING, LOADING, Host
-from pytest_llmeval.engines.host.stages import LogStages, graphs_bytes
+from pytest_llmeval.engines.host.process import IMPORTING, Host
+from pytest_llmeval.engines.host.stages import LOADING, LogStages, graphs_bytes
 from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.schema import Completion, ModelSpec, Request
 

@@ -12,8 +12,9 @@ from typing import Protocol
 from pytest_llmeval.engines.host import protocol
 from pytest_llmeval.engines.host.child import Child, describe_exit, wait_until_gone
 from pytest_llmeval.engines.host.memory_killer import KillCounts
+from pytest_llmeval.engines.host.stages import LOADING
 
-IMPORTING, LOADING = "importing", "loading"
+IMPORTING = "importing"
 
 
 class Owner(Protocol):

@@ -17,7 +17,6 @@ from . import candidate, codec, explain, purity, wire
 from .answers import NO_CALLS, Answers, Calls, Stop
 from .chance import START, random
 
-MAX_DETAIL = 400
 MAX_FORETOLD_BYTES = 8 << 20
 GRACE_S = 1.0  # of CPU time beyond the candidate's limit, for a comparison that does not end
 
@@ -46,7 +45,7 @@ class Tests:
         foretold = NO_CALLS if sample["live"] else self._foretold
         answers = Answers(fd, self.writes_back, foretold, self.opaque, self.call_s, sample["patience"])
         outcome, detail, retires = self._outcome(answers)
-        line = " ".join(detail.split())[:MAX_DETAIL]
+        line = explain.in_one_line(detail)
         said: dict[str, Any] = {"outcome": outcome, "detail": line, "retires": retires}
         said["foretold"] = len(foretold) > 0
         if outcome != "diverged":

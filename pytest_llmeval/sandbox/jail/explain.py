@@ -12,6 +12,7 @@ from . import codec
 
 TEST_NAME = "<test>"
 VALUE_KEPT = 120
+DETAIL_KEPT = 400
 MAX_LINES = 40  # of one statement
 _ONLY_PARSE = 0x400  # ast.PyCF_ONLY_AST
 
@@ -131,3 +132,8 @@ def shown(value: Any) -> str:
 def shortened(text: str) -> str:
     """The text, or its beginning."""
     return text if len(text) <= VALUE_KEPT else text[: VALUE_KEPT - 1] + "…"
+
+
+def in_one_line(detail: str) -> str:
+    """What a verdict says beside its outcome: white space folded, and no more than people read."""
+    return " ".join(detail.split())[:DETAIL_KEPT]

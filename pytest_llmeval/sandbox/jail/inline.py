@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from . import candidate, explain, wire
 
-CHANNEL = 3
-
 
 def run(source: str, test: str, entry_point: str, nonce: str) -> None:
     """Judge the sample in this process and write nonce and verdict to the channel."""
     outcome, detail = _judged(source, test, entry_point)
     candidate.flush()
-    line = " ".join(detail.split())[:400]
-    wire.write_all(CHANNEL, f"{nonce}{outcome} {line}".encode("utf-8", "backslashreplace"))
+    line = explain.in_one_line(detail)
+    wire.write_all(candidate.CHANNEL, f"{nonce}{outcome} {line}".encode("utf-8", "backslashreplace"))
 
 
 def _judged(source: str, test: str, entry_point: str) -> tuple[str, str]:

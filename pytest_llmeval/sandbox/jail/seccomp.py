@@ -70,7 +70,6 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "symlinkat": (266, 36), "mknod": (133, None), "mknodat": (259, 33), "mq_unlink": (241, 181),
 }  # fmt: skip
 
-NETWORK = tuple(NUMBERS)[: tuple(NUMBERS).index("ptrace")]
 ALWAYS_DENIED = tuple(NUMBERS)[: tuple(NUMBERS).index("clone")]
 METADATA = tuple(NUMBERS)[tuple(NUMBERS).index("chmod") : tuple(NUMBERS).index("creat")]
 DIRECTORIES = tuple(NUMBERS)[tuple(NUMBERS).index("creat") :]
