@@ -108,9 +108,17 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
                 return (yield)
         finally:
             if workers.is_controller(session.config):
-                workers.end_workers(session.config)
-                if not session.config.stash[RUN].used:
-                    withdraw_html(session.config, session.config.stash[RUN])
+                _end_workers(session)
+
+
+def _end_workers(session: pytest.Session) -> None:
+    run = session.config.stash[RUN]
+    with interrupts.hurried(
+        run.hurry
+    ):  # a second Ctrl-C is the workers', too: what they still write is waited for
+        workers.end_workers(session.config)
+    if not run.used:
+        withdraw_html(session.config, run)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -128,8 +136,6 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
 
 
 def _finish(session: pytest.Session, run: Run) -> None:
-    if workers.is_controller(session.config):
-        workers.end_workers(session.config)
     run.close()
     if workers.is_worker(session.config):
         workers.report_unwritten(session.config, run.unwritten)
