@@ -179,6 +179,14 @@ def test_the_verdict_stands_on_top_and_leads_over_its_findings_to_a_newly_failed
     assert tab.run(opened) == ["deepseek_coder_v2_lite · mbppplus Made/1"]
 
 
+def test_a_name_has_the_whole_width_of_its_card(tab, rich):
+    tab.call("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=False)
+    tab.open(rich)
+    cells = "[...document.querySelectorAll('.board.main tbody td:first-child')]"
+    assert tab.run(f"{cells}.every(cell => cell.offsetWidth > .9 * cell.parentElement.clientWidth - 16)")
+    tab.call("Emulation.clearDeviceMetricsOverride")
+
+
 def test_on_paper_the_page_is_ours_alone(tab, rich):
     tab.call("Emulation.setEmulatedMedia", media="print")
     tab.open(rich)
