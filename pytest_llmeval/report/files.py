@@ -13,7 +13,7 @@ from pytest_llmeval.report.headline import headline
 from pytest_llmeval.report.leaderboard import conditions
 from pytest_llmeval.report.markdown import performance_table, session_report
 from pytest_llmeval.report.text import code, fenced
-from pytest_llmeval.report.verdict import Verdict, read, verdict_markdown
+from pytest_llmeval.report.verdict import Verdict, read, verdict_markdown, verdict_summary
 from pytest_llmeval.runs import LoadedRun
 from pytest_llmeval.runs.results import Status
 
@@ -52,8 +52,9 @@ def job_summary(run: LoadedRun) -> str:
     """The headline, the leaderboard, the faults and the gate's verdict, as Markdown."""
     verdict = verdict_markdown(run, "###")
     reasons = "".join(f"\n{fenced(f'{m.spec.name}: {m.reason}')}\n" for m in run.models if m.reason)
+    first = "\n\n".join([headline(run, code), *verdict_summary(run)])
     return (
-        f"## Model evaluation\n\n{headline(run, code)}\n\n{performance_table(run)}\n\n"
+        f"## Model evaluation\n\n{first}\n\n{performance_table(run)}\n\n"
         f"{conditions(run.models, run.rule)}\n{reasons}" + (f"\n{verdict}\n" if verdict else "")
     )
 

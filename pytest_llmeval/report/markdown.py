@@ -26,7 +26,7 @@ from pytest_llmeval.report.leaderboard import (
 )
 from pytest_llmeval.report.speed import sections
 from pytest_llmeval.report.text import code, fenced, table_markdown
-from pytest_llmeval.report.verdict import verdict_markdown
+from pytest_llmeval.report.verdict import verdict_markdown, verdict_summary
 from pytest_llmeval.runs import LoadedRun
 from pytest_llmeval.runs.results import Line, ModelResult
 
@@ -36,6 +36,7 @@ def session_report(run: LoadedRun) -> str:
     parts = [
         _title(run),
         f"## Summary\n\n{headline(run, code)}",
+        *verdict_summary(run),
         f"## Model performance\n\n{performance_table(run)}",
         *(f"{told}." for told in [conditions(run.models, run.rule)] if told),
         *filter(None, [verdict_markdown(run)]),

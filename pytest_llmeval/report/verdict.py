@@ -192,6 +192,15 @@ def _rest(findings: Sequence[Finding]) -> str:
 # ------------------------------------------------------------------------------------------------ Markdown
 
 
+def verdict_summary(run: LoadedRun) -> list[str]:
+    """The verdict in a sentence, to stand below the headline; none where the run had no gate."""
+    verdict = read(run.folder)
+    if verdict is None or not verdict.findings:
+        return []
+    failing = dict.fromkeys(f"{code(one.model)} ({_word(one)} {code(one.rule)})" for one in verdict.failing)
+    return [f"**The gate fails:** {', '.join(failing)}." if failing else "**The gate passes.**"]
+
+
 def verdict_markdown(run: LoadedRun, heading: str = "##") -> str:
     """The verdict for report.md and a CI job's summary; empty where the run had no gate."""
     verdict = read(run.folder)

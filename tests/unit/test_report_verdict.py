@@ -103,6 +103,12 @@ def test_a_jobs_page_and_the_report_hold_the_verdict(gated):
         assert "**The gate fails** against `run earlier`: 1 of 2 Findings fail." in told
         assert "| `m` | `accuracy` | regressed | `pass@1 90 % → 60 %`<br>`newly failed: t/1, t/9` |" in told
         assert "1 more Findings: unchanged" in told
+        verdict = told.index("**The gate fails:** `m` (regressed `accuracy`).")
+        assert verdict < told.index("| model | status |"), (
+            "whoever reads no further than the headline has seen it"
+        )
+    passing = gated(finding("energy", "unchanged"))
+    assert "**The gate passes.**" in job_summary(passing)
 
 
 def test_a_finding_annotates_a_github_job_and_no_text_in_it_begins_a_command(gated):
