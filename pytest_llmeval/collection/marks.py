@@ -1,4 +1,4 @@
-"""What -m asks for that none of our items carries: pytest deselects everything then, and says no more."""
+"""What -m asks for that no item carries: pytest deselects everything then, and says no more."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def unknown_marks(expression: str, items: Iterable[pytest.Item], run: Run) -> li
     names = dict.fromkeys(NAME.findall(expression))
     return [
         printed(
-            f"llmeval: nothing is selected: no item of a model is marked {name!r}{suggestion(name, known)} "
+            f"llmeval: nothing is selected: no item is marked {name!r}{suggestion(name, known)} "
             f"-m chooses here by {', '.join(known)}"
         )
         for name in names

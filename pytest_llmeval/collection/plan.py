@@ -41,10 +41,10 @@ class CollectionHooks:
     ) -> Iterator[None]:
         _drop_models(config, items, self._deselected)
         _drop_measurements(session, items)
-        ours = [item for item in items if model_of(item)] if config.option.markexpr else []
+        before = list(items) if config.option.markexpr else []
         yield
-        if ours and not any(map(model_of, items)):
-            self._why_nothing = unknown_marks(config.option.markexpr, ours, self._run)
+        if not items and any(map(model_of, before)):
+            self._why_nothing = unknown_marks(config.option.markexpr, before, self._run)
         group_by_model(items)
         if workers.is_worker(config) and (local := _models_of_this_machine(self._run, items)):
             workers.refuse(config, local)

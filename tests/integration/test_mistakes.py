@@ -52,15 +52,24 @@ def test_a_category_that_does_not_exist_is_told_where_it_leaves_nothing(project,
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
     result.stdout.fnmatch_lines(
         [
-            "llmeval: nothing is selected: no item of a model is marked 'codng'; did you mean 'coding'? "
+            "llmeval: nothing is selected: no item is marked 'codng'; did you mean 'coding'? "
             "-m chooses here by coding, humaneval, small"
         ]
     )
-    assert str(result.stdout).count("no item of a model is marked") == 1
+    assert str(result.stdout).count("no item is marked") == 1
     right = project("-m", "coding and small and humaneval", "--llmeval-limit=1", "--llmeval-wrong=xfail")
     right.stdout.no_fnmatch_line("*is marked*")
     nothing = project("-m", "coding and not humaneval")  # each name exists: together they leave nothing
     nothing.stdout.no_fnmatch_line("*is marked*")
+
+
+def test_a_problem_set_that_is_not_on_this_machine_is_no_unknown_mark(project, pytester, monkeypatch):
+    monkeypatch.setenv("PYTEST_LLMEVAL_CACHE", str(pytester.path / "empty"))
+    suite = (pytester.path / "test_humaneval.py").read_text()
+    pytester.makepyfile(test_plus=suite.replace("humaneval", "humanevalplus"))
+    result = project("-m", "humanevalplus")
+    result.assert_outcomes(skipped=1, deselected=328)
+    result.stdout.no_fnmatch_line("*is marked*")
 
 
 def test_a_home_folder_is_one_also_where_no_shell_has_seen_it(project, pytester, monkeypatch):
