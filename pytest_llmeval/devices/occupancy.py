@@ -124,6 +124,7 @@ class Occupancy:
         self._locks = locks
         self._sleep, self._clock = sleep, clock
         self._held: list[int] = []
+        self._named: list[int] = []  # of these, the ones that hold our name
         self._known: dict[str, frozenset[int]] = {}
         self._looked_at = clock()
 
@@ -162,9 +163,15 @@ class Occupancy:
 
     def release(self) -> None:
         """Let the next run have the devices. May be called twice."""
+        for (
+            file
+        ) in self._named:  # or whoever has it next is taken for this run until it has written its own name
+            with contextlib.suppress(OSError):
+                os.ftruncate(file, 0)
         for file in self._held:
             os.close(file)
         self._held.clear()
+        self._named.clear()
 
     def _name_others(self, card: Card, pids: frozenset[int]) -> None:
         for pid in sorted(pid for pid in pids if not has_ended(pid)):
@@ -192,6 +199,7 @@ class Occupancy:
         else:
             os.ftruncate(file, 0)
             os.pwrite(file, self._holder.encode(), 0)
+            self._named.append(file)
         self._held.append(file)
 
     def _opened(self, card: Card) -> int:

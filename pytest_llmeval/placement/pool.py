@@ -104,7 +104,8 @@ def _cores(part: str, own: Sequence[int]) -> tuple[int, ...]:
         raise ConfigurationError(
             f"{OPTION}: {part!r} is no set of cores; this machine shows no GPU, so name cores: 0,1 or 0-3,4-7"
         )
-    cores = tuple(range(int(first), int(last or first) + 1))
+    ends = int(first), int(last or first)
+    cores = tuple(range(ends[0], ends[1] + 1)) if set(ends) <= set(own) else ()
     if not cores or not set(cores) <= set(own):
         raise ConfigurationError(
             f"{OPTION}: {part} is not among the cores of this process ({_span(own)}); this machine shows no GPU, so "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmeval.devices.occupancy import LOOK_S, Occupancy, bytes_wanted
+from pytest_llmeval.devices.occupancy import LOOK_S, Occupancy, bytes_wanted, locked, open_lock
 from pytest_llmeval.errors import EngineFault
 from pytest_llmeval.schema import ModelSpec, Needs
 from pytest_llmeval.units import GIB
@@ -75,6 +75,19 @@ def test_a_second_run_waits_for_the_first_and_says_for_whom(occupy, world):
     assert world.told == ["waiting for FAKE GPU (test double): held by run A, model x, pid 1, 0 s"]
     second.release()
     second.release()
+
+
+def test_a_run_that_has_the_device_and_no_name_yet_is_not_taken_for_the_one_before(occupy, world, tmp_path):
+    earlier = occupy(FakeCard())
+    earlier.acquire(world.progress, 10)
+    earlier.release()
+    other = open_lock(tmp_path / "locks", FakeCard.uuid)
+    try:
+        assert locked(other)
+        with pytest.raises(EngineFault, match="in use by another run"):
+            occupy(FakeCard()).acquire(world.progress, 2)
+    finally:
+        os.close(other)
 
 
 def test_waiting_has_a_limit_and_the_fault_names_the_holder(occupy, world):

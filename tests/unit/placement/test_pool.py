@@ -79,6 +79,7 @@ def test_auto_without_a_gpu_is_one_engine_on_all_cores():
     ("given", "told"),
     [
         ("0,9", "9 is not among the cores of this process"),
+        ("0-99999999999999", "0-99999999999999 is not among the cores of this process"),
         ("3-1", "is not among"),
         ("GPU-7", "is no set of cores"),
         ("0-", "is no set of cores"),
