@@ -113,9 +113,8 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 
 def _end_workers(session: pytest.Session) -> None:
     run = session.config.stash[RUN]
-    with interrupts.hurried(
-        run.hurry
-    ):  # a second Ctrl-C is the workers', too: what they still write is waited for
+    # A second Ctrl-C is the workers', too: what they still write is waited for.
+    with interrupts.hurried(run.hurry):
         workers.end_workers(session.config)
     if not run.used:
         withdraw_html(session.config, run)
