@@ -226,7 +226,10 @@ def explain(where: str, error: ValidationError) -> Iterator[str]:
 
 def _shown(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
+    if len(text) <= SHOWN_CHARACTERS:
+        return text
+    half = SHOWN_CHARACTERS // 2  # both ends: a path is told by its last part
+    return f"{text[: half - 1]}…{text[-half:]}"
 
 
 def _keys_at(parents: list[int | str]) -> list[str]:

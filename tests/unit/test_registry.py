@@ -208,7 +208,7 @@ def test_mistakes_in_templates_and_truncation_are_told_with_their_key(registry):
             [models.m]
             model = "org/m"
             instruction = "Solve {promt}"
-            chat_template = "nowhere.jinja"
+            chat_template = "deep/deep/deep/deep/deep/deep/deep/deep/deep/deep/deep/deep/deep/deep/nowhere.jinja"
             truncation = "hed"
             [models.m.problem_sets.mbpp]
             instrucion = "x"
