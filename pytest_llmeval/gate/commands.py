@@ -148,9 +148,8 @@ def power_of(arguments: Sequence[str]) -> int:
     models = given.models or len(sets)
     counts = [len(by_set) for by_set in sets.values()]
     tests = given.models * max(counts) if given.models else sum(counts)
-    level = given.alpha / (
-        2 * max(1, tests)
-    )  # accuracy has half of α, see findings.conclude; its tests share that
+    # Accuracy has half of α, see findings.conclude; its tests share that.
+    level = given.alpha / (2 * max(1, tests))
     several = f" ({tests} tests, one for each problem set)" if tests > models else ""
     _say(
         f"a drop of {given.detect:g} points, one-sided α {given.alpha:g}; corrected for {models} "

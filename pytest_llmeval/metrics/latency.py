@@ -42,9 +42,8 @@ class Limits:
 
     def met_by(self, completion: Completion) -> bool:
         timing = completion.timing
-        if (
-            timing is None or timing.ttft_s is None or timing.disturbed
-        ):  # its user also waited for a new engine
+        # Who was asked when the engine died also waited for a new one.
+        if timing is None or timing.ttft_s is None or timing.disturbed:
             return False
         per_token = time_per_output_token(completion)
         return timing.ttft_s <= self.ttft_s and (per_token is None or per_token <= self.itl_s)

@@ -104,14 +104,13 @@ def _cores(part: str, own: Sequence[int]) -> tuple[int, ...]:
         raise ConfigurationError(
             f"{OPTION}: {part!r} is no set of cores; this machine shows no GPU, so name cores: 0,1 or 0-3,4-7"
         )
-    ends = int(first), int(last or first)
-    cores = tuple(range(ends[0], ends[1] + 1)) if set(ends) <= set(own) else ()
-    if not cores or not set(cores) <= set(own):
+    cores = range(int(first), int(last or first) + 1)
+    if not cores or not all(core in own for core in cores):  # ends at the first that is missing
         raise ConfigurationError(
             f"{OPTION}: {part} is not among the cores of this process ({_span(own)}); this machine shows no GPU, so "
             f"core sets are meant"
         )
-    return cores
+    return tuple(cores)
 
 
 def _span(cores: Sequence[int]) -> str:

@@ -34,9 +34,8 @@ def _of_model(run: LoadedRun, model: ModelResult) -> Iterator[str]:
     elif figures.faults:
         yield f"{name}: {figures.faults} of {model.selected} problems could not be judged."
     for where, one in _of_sets(model):
-        if one.truncated and not (
-            model.status is Status.DEGRADED and one.truncated > TOLERATED
-        ):  # told as its reason
+        told_as_its_reason = model.status is Status.DEGRADED and (one.truncated or 0) > TOLERATED
+        if one.truncated and not told_as_its_reason:
             share = _share(one.truncated)
             yield f"{name}{where}: {share} of the answers failed after being cut at their length limit."
     if cut := sum(any(s.completion.cut for s in record.samples) for record in run.of(model.spec.name)):
