@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_llmeval.registry import load_registry
 from pytest_llmeval.telemetry.roofline import Shape, shape_of
 from pytest_llmeval.units import GIB
 
@@ -81,6 +80,9 @@ def checkpoints(
     folder: Path, wanted: Sequence[str] | None, *, rehearsal: bool, compiled: bool
 ) -> list[Checkpoint]:
     """The coding models as they are registered, or those `wanted`, written under `folder`, the lightest first."""
+    # Not before: a machine with torch alone can run the sampler's part, and names of models are known to all parts.
+    from pytest_llmeval.registry import load_registry
+
     registered = load_registry(ROOT / "models.toml")
     found = []
     for name in wanted or sorted(path.stem for path in CONFIGS.glob("*.json")):
